@@ -1,0 +1,33 @@
+# Two commands do everything on a fresh Debian: `make demo` shows the product at work, `make test` tests it.
+# Both install what they need first, and say so. `make help` lists the rest.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: ## install what the other commands need (Debian packages, virtual environments)
+	@deployment/setup.sh
+
+demo: setup ## the main job, told step by step
+	@$(BIN)/python -m tests.demo
+
+test: setup ## every test that needs no virtual machine
+	$(PYTEST) -n 2 --dist worksteal
+
+lint: setup ## ruff, mypy, shellcheck
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	shellcheck .ci/run $$(git ls-files '*.sh')
+
+bench: setup ## speed and memory, beside the peers, in one run
+	@$(BIN)/python -m tests.bench
+
+clean: ## remove everything that was built or installed here
+	rm -rf .venv .venv-sam build release .cloud

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs what the project needs on this machine: Debian packages that are missing, and a virtual environment with
+# the pinned Python packages. Does nothing, quickly, when everything is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# command:package; a package is installed when its command is not found.
+wanted=(rsync:rsync fpsync:fpart strace:strace shellcheck:shellcheck setpriv:util-linux git:git)
+missing=()
+for pair in "${wanted[@]}"; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || missing+=("${pair##*:}")
+done
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+if [ ${#missing[@]} -gt 0 ]; then
+    echo "setup: installing Debian packages: ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
+fi
+
+stamp=.venv/.installed
+if [ ! -e "$stamp" ] || [ setup.cfg -nt "$stamp" ] || [ constraints.txt -nt "$stamp" ]; then
+    echo "setup: installing Python packages into .venv (pinned in setup.cfg and constraints.txt)"
+    [ -x .venv/bin/python ] || python3 -m venv .venv
+    .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[aws,test,lint]'
+    touch "$stamp"
+fi
