@@ -47,16 +47,7 @@ class Workbench:
 
     def copied(self, path: str) -> dict[str, CopiedFile]:
         """Return name -> what rsync said of each file it copied into a directory."""
-        if self._copied is None:
-            return {}
-        found: dict[str, CopiedFile] = {}
-        bucket = 0
-        while (lines := self._copied.get(path, bucket)) is not None:
-            for line in lines.splitlines(keepends=True):
-                if (file := parse_line(line)) is not None:
-                    found[os.fsdecode(os.path.basename(file.path))] = file
-            bucket += 1
-        return found
+        return finished_files(self._copied, path)
 
     def base_records(self, path: str, bucket: int, buckets: int, listed: dict[str, Record] | None) -> dict[str, Record]:
         """Return name -> record of the base for one bucket of a directory; `listed` where the base has no manifest."""
@@ -93,3 +84,15 @@ class Workbench:
 
 def _open_manifest(path: str | None, shown: str) -> Manifest | None:
     return Manifest(path, shown) if path else None
+
+
+def finished_files(index: FrameReader | None, path: str) -> dict[str, CopiedFile]:
+    """Return name -> what rsync said of each file it copied into a directory, from the index of its lines."""
+    found: dict[str, CopiedFile] = {}
+    bucket = 0
+    while index is not None and (lines := index.get(path, bucket)) is not None:
+        for line in lines.splitlines(keepends=True):
+            if (file := parse_line(line)) is not None:
+                found[os.fsdecode(os.path.basename(file.path))] = file
+        bucket += 1
+    return found
