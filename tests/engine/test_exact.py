@@ -89,61 +89,85 @@ def test_owners_modes_and_times_of_the_root_are_those_of_the_source(history: His
         history.night("--allow-empty")
 
 
-# What may happen to an entry between two nights. Each gets a directory with the same content, see _prepare.
-NIGHT: dict[str, Callable[[str], object]] = {
-    "a file becomes a directory": lambda top: (os.unlink(f"{top}/file"), write(f"{top}/file/inside", b"in")),
-    "a directory becomes a file": lambda top: (shutil.rmtree(f"{top}/directory"), write(f"{top}/directory", b"now")),
-    "a file becomes a symbolic link": lambda top: (os.unlink(f"{top}/file"), os.symlink("twin", f"{top}/file")),
-    "a symbolic link becomes a directory": lambda top: (os.unlink(f"{top}/link"), write(f"{top}/link/inside")),
-    "a directory becomes a symbolic link to its like": lambda top: (
-        os.rename(f"{top}/directory", f"{top}/moved"),
-        os.symlink("moved", f"{top}/directory"),
+# What may happen to an entry between two nights, in steps. Each gets a directory with the same content, see _prepare.
+NIGHT: dict[str, tuple[Callable[[str], object], ...]] = {
+    "a file becomes a directory": (
+        lambda top: os.unlink(f"{top}/file"),
+        lambda top: write(f"{top}/file/inside", b"in"),
     ),
-    "a FIFO becomes a file": lambda top: (os.unlink(f"{top}/fifo"), write(f"{top}/fifo")),
-    "a directory is renamed": lambda top: os.rename(f"{top}/directory", f"{top}/other"),
-    "two directories change places": lambda top: (
-        os.rename(f"{top}/directory", f"{top}/t"),
-        os.rename(f"{top}/empty", f"{top}/directory"),
-        os.rename(f"{top}/t", f"{top}/empty"),
+    "a directory becomes a file": (
+        lambda top: shutil.rmtree(f"{top}/directory"),
+        lambda top: write(f"{top}/directory", b"now"),
     ),
-    "two files change places": lambda top: (
-        os.rename(f"{top}/file", f"{top}/t"),
-        os.rename(f"{top}/twin", f"{top}/file"),
-        os.rename(f"{top}/t", f"{top}/twin"),
+    "a file becomes a symbolic link": (
+        lambda top: os.unlink(f"{top}/file"),
+        lambda top: os.symlink("twin", f"{top}/file"),
     ),
-    "chmod of a file": lambda top: os.chmod(f"{top}/file", 0o4711),
-    "chmod of a hard-linked file": lambda top: os.chmod(f"{top}/hard", 0o600),
-    "chmod of a directory": lambda top: os.chmod(f"{top}/directory", 0o1777),
-    "chown of a file": lambda top: os.chown(f"{top}/file", 1001, 1002),
-    "chown of a symbolic link": lambda top: os.lchown(f"{top}/link", 1001, 1002),
-    "chown of a directory": lambda top: os.chown(f"{top}/directory", 1001, -1),
-    "a file touched by one nanosecond": lambda top: os.utime(f"{top}/file", ns=(OLD_NS, OLD_NS + 1)),
-    "a file touched back by one nanosecond": lambda top: os.utime(f"{top}/file", ns=(OLD_NS, OLD_NS - 1)),
-    "a directory touched by one nanosecond": lambda top: os.utime(f"{top}/directory", ns=(OLD_NS, OLD_NS + 1)),
-    "a symbolic link touched": lambda top: os.utime(f"{top}/link", ns=(OLD_NS, OLD_NS + 1), follow_symlinks=False),
-    "an overwrite that keeps size and mtime": lambda top: overwrite(f"{top}/file", 7),
-    "an overwrite of a hard-linked file that keeps size and mtime": lambda top: overwrite(f"{top}/hard", 8),
-    "a file grows": lambda top: write(f"{top}/file", content(9, 9000)),
-    "a file shrinks": lambda top: os.truncate(f"{top}/file", 10),
-    "a file is emptied": lambda top: os.truncate(f"{top}/file", 0),
-    "a file becomes sparse": lambda top: os.truncate(f"{top}/file", 4 << 20),
-    "a hard link is added": lambda top: os.link(f"{top}/file", f"{top}/directory/new name"),
-    "a hard link is added to a group": lambda top: os.link(f"{top}/hard", f"{top}/empty/third"),
-    "a hard link is removed": lambda top: os.unlink(f"{top}/hard"),
-    "a hard link moves to another directory": lambda top: os.rename(f"{top}/hard", f"{top}/empty/hard"),
-    "a hard link is broken, content and attributes the same": lambda top: (
-        shutil.copy2(f"{top}/hard", f"{top}/t"),
-        os.rename(f"{top}/t", f"{top}/hard"),
+    "a symbolic link becomes a directory": (
+        lambda top: os.unlink(f"{top}/link"),
+        lambda top: write(f"{top}/link/inside"),
     ),
-    "two equal files become one": lambda top: (os.unlink(f"{top}/twin"), os.link(f"{top}/file", f"{top}/twin")),
-    "a group's names change hands": lambda top: (
-        os.unlink(f"{top}/directory/hard"),
-        os.link(f"{top}/file", f"{top}/directory/hard"),
+    "a directory becomes a symbolic link to its like": (
+        lambda top: os.rename(f"{top}/directory", f"{top}/moved"),
+        lambda top: os.symlink("moved", f"{top}/directory"),
     ),
-    "a symbolic link is pointed elsewhere": lambda top: _retarget(f"{top}/link"),
-    "a directory is emptied": lambda top: (shutil.rmtree(f"{top}/directory"), os.mkdir(f"{top}/directory")),
-    "everything goes": lambda top: shutil.rmtree(top),
-    "a new tree comes": lambda top: (write(f"{top}/new/a/b/c/file", b"new"), os.mkdir(f"{top}/new/a/empty")),
+    "a FIFO becomes a file": (
+        lambda top: os.unlink(f"{top}/fifo"),
+        lambda top: write(f"{top}/fifo"),
+    ),
+    "a directory is renamed": (lambda top: os.rename(f"{top}/directory", f"{top}/other"),),
+    "two directories change places": (
+        lambda top: os.rename(f"{top}/directory", f"{top}/t"),
+        lambda top: os.rename(f"{top}/empty", f"{top}/directory"),
+        lambda top: os.rename(f"{top}/t", f"{top}/empty"),
+    ),
+    "two files change places": (
+        lambda top: os.rename(f"{top}/file", f"{top}/t"),
+        lambda top: os.rename(f"{top}/twin", f"{top}/file"),
+        lambda top: os.rename(f"{top}/t", f"{top}/twin"),
+    ),
+    "chmod of a file": (lambda top: os.chmod(f"{top}/file", 0o4711),),
+    "chmod of a hard-linked file": (lambda top: os.chmod(f"{top}/hard", 0o600),),
+    "chmod of a directory": (lambda top: os.chmod(f"{top}/directory", 0o1777),),
+    "chown of a file": (lambda top: os.chown(f"{top}/file", 1001, 1002),),
+    "chown of a symbolic link": (lambda top: os.lchown(f"{top}/link", 1001, 1002),),
+    "chown of a directory": (lambda top: os.chown(f"{top}/directory", 1001, -1),),
+    "a file touched by one nanosecond": (lambda top: os.utime(f"{top}/file", ns=(OLD_NS, OLD_NS + 1)),),
+    "a file touched back by one nanosecond": (lambda top: os.utime(f"{top}/file", ns=(OLD_NS, OLD_NS - 1)),),
+    "a directory touched by one nanosecond": (lambda top: os.utime(f"{top}/directory", ns=(OLD_NS, OLD_NS + 1)),),
+    "a symbolic link touched": (lambda top: os.utime(f"{top}/link", ns=(OLD_NS, OLD_NS + 1), follow_symlinks=False),),
+    "an overwrite that keeps size and mtime": (lambda top: overwrite(f"{top}/file", 7),),
+    "an overwrite of a hard-linked file that keeps size and mtime": (lambda top: overwrite(f"{top}/hard", 8),),
+    "a file grows": (lambda top: write(f"{top}/file", content(9, 9000)),),
+    "a file shrinks": (lambda top: os.truncate(f"{top}/file", 10),),
+    "a file is emptied": (lambda top: os.truncate(f"{top}/file", 0),),
+    "a file becomes sparse": (lambda top: os.truncate(f"{top}/file", 4 << 20),),
+    "a hard link is added": (lambda top: os.link(f"{top}/file", f"{top}/directory/new name"),),
+    "a hard link is added to a group": (lambda top: os.link(f"{top}/hard", f"{top}/empty/third"),),
+    "a hard link is removed": (lambda top: os.unlink(f"{top}/hard"),),
+    "a hard link moves to another directory": (lambda top: os.rename(f"{top}/hard", f"{top}/empty/hard"),),
+    "a hard link is broken, content and attributes the same": (
+        lambda top: shutil.copy2(f"{top}/hard", f"{top}/t"),
+        lambda top: os.rename(f"{top}/t", f"{top}/hard"),
+    ),
+    "two equal files become one": (
+        lambda top: os.unlink(f"{top}/twin"),
+        lambda top: os.link(f"{top}/file", f"{top}/twin"),
+    ),
+    "a group's names change hands": (
+        lambda top: os.unlink(f"{top}/directory/hard"),
+        lambda top: os.link(f"{top}/file", f"{top}/directory/hard"),
+    ),
+    "a symbolic link is pointed elsewhere": (lambda top: _retarget(f"{top}/link"),),
+    "a directory is emptied": (
+        lambda top: shutil.rmtree(f"{top}/directory"),
+        lambda top: os.mkdir(f"{top}/directory"),
+    ),
+    "everything goes": (lambda top: shutil.rmtree(top),),
+    "a new tree comes": (
+        lambda top: write(f"{top}/new/a/b/c/file", b"new"),
+        lambda top: os.mkdir(f"{top}/new/a/empty"),
+    ),
 }
 
 
@@ -170,8 +194,9 @@ def test_every_single_change_of_a_night_arrives_and_changes_no_older_snapshot(hi
     for top in tops.values():
         _prepare(top)
     history.night("--retain", "3")
-    for what, change in NIGHT.items():
-        change(tops[what])
+    for what, steps in NIGHT.items():
+        for step in steps:
+            step(tops[what])
     history.night("--retain", "3")
     history.night("--retain", "3")
 
@@ -182,8 +207,9 @@ def test_every_single_change_arrives_in_a_recycled_tree(history: History) -> Non
         _prepare(top)
     for _ in range(3):
         history.night("--retain", "1")
-    for what, change in NIGHT.items():
-        change(tops[what])
+    for what, steps in NIGHT.items():
+        for step in steps:
+            step(tops[what])
     for _ in range(3):
         history.night("--retain", "1")
 

@@ -113,8 +113,7 @@ def test_without_json_people_can_read_it(history: History) -> None:
         assert done.returncode == 0, done.stderr
         text = (done.stdout + done.stderr).decode()
         assert text.strip()
-        with pytest.raises(ValueError, match="."):
-            json.loads(done.stdout or b"")
+        assert not done.stdout.startswith(b"{")
         if verb == "list":
             assert "daily.0" in done.stdout.decode() or " 0 " in done.stdout.decode()
 
