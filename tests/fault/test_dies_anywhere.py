@@ -12,9 +12,9 @@ import random
 import pytest
 from tests.support.changes import content
 from tests.support.command import Pair
-from tests.support.faults import KILL, Call, Decision, supervise
+from tests.support.faults import Call, Decision, supervise
 from tests.support.history import History
-from tests.support.night import MODIFYING, Night, Numbered, night_of
+from tests.support.night import MODIFYING, Night, killed, night_of
 from tests.support.tree import assert_same, snapshot_of
 from tests.support.zoo import make_plain, plain_file, write
 
@@ -34,7 +34,7 @@ STRIDES = {"a night with a spare": 1}
 def killed_at(night: Night, number: int) -> str | None:
     """Run the night, killed before its ``number``-th modifying call; what the call was, None if the night ended."""
     night.put_back()
-    counted = Numbered(night.pair, lambda call: KILL if counted.count == number else None, asked=MODIFYING)
+    counted = killed(night.pair, number)
     finished = supervise(night.arguments, MODIFYING, counted, contained=True)
     if counted.count < number:
         finished.expect(0)
@@ -68,7 +68,7 @@ def test_killed_again_and_again_at_random_in_a_larger_tree(seed: int, history: H
         os.rename(plain_file(pair.source, 100 + kill), f"{pair.source}/moved-{kill}")
         wanted = snapshot_of(pair.source)
         number = chance.randrange(1, 400) if seed % 3 else chance.randrange(1, 9000)
-        counted = Numbered(pair, lambda call, at=number: KILL if counted.count == at else None)  # type: ignore[misc]
+        counted = killed(pair, number)
         supervise(pair.arguments("backup", "--retain", "1"), MODIFYING, counted, contained=True)
         history.check()
         for snapshot in pair.list():
@@ -86,7 +86,7 @@ def test_two_kills_in_the_same_place_are_no_worse_than_one() -> None:
             if killed_at(night, number) is None:
                 break
             for again in (2, 9):
-                counted = Numbered(night.pair, lambda call, at=again: KILL if counted.count == at else None)  # type: ignore[misc]
+                counted = killed(night.pair, again)
                 supervise(night.arguments, MODIFYING, counted, contained=True)
                 night.check_snapshots(f"killed at call {number}, and the next run at its call {again}")
             night.check_next(f"killed at call {number}, and twice in recovery")
@@ -95,7 +95,7 @@ def test_two_kills_in_the_same_place_are_no_worse_than_one() -> None:
 def test_the_numbers_are_right_in_restore_and_verify_before_any_recovery(scratch: str) -> None:
     """Killed while the snapshots are renamed: a number means what the list says."""
     with night_of(2, 4) as night:
-        last = Numbered(night.pair, lambda call: None)
+        last = killed(night.pair, 0)
         night.put_back()
         supervise(night.arguments, MODIFYING, last, contained=True).expect(0)
         for number in range(max(1, last.count - 60), last.count + 1, 4):

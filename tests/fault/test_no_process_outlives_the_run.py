@@ -28,9 +28,7 @@ SETTLED = 1.0  # seconds that the kernel may take to end processes that were kil
 def staged_files(pair: Pair) -> int:
     """How many of the source's files lie in the state directory."""
     return sum(
-        name.startswith("file-") or name.startswith(".file-")
-        for _, _, names in os.walk(f"{pair.folder}/.efs-backup")
-        for name in names
+        name.startswith(("file-", ".file-")) for _, _, names in os.walk(f"{pair.folder}/.efs-backup") for name in names
     )
 
 

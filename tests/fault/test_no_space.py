@@ -86,7 +86,7 @@ ALLOCATING = calls.LINKING + calls.CREATING + calls.RENAMING + calls.OPENING + c
 def run_out(night: Night, number: int, error: int) -> tuple[Finished, Numbered]:
     """Run the night on a file system that is full from the ``number``-th call on that would need room."""
     night.put_back()
-    counted = Numbered(night.pair, lambda call: _refuse(call, counted.count, number, error), asked=ALLOCATING)
+    counted = Numbered(night.pair, lambda count, call: _refuse(call, count, number, error), asked=ALLOCATING)
     finished = supervise(night.arguments, ALLOCATING, counted)
     return finished, counted
 
@@ -122,7 +122,7 @@ def test_full_from_any_step_on(error: int, part: int) -> None:
 def test_a_quota_in_the_first_backup_is_said(history: History) -> None:
     pair = history.pair
     make_plain(pair.source, 100)
-    counted = Numbered(pair, lambda call: Fail(errno.EDQUOT) if counted.count > 120 else None, asked=ALLOCATING)
+    counted = Numbered(pair, lambda count, call: Fail(errno.EDQUOT) if count > 120 else None, asked=ALLOCATING)
     finished = supervise(pair.arguments("backup"), ALLOCATING, counted).expect(NOT_DONE)
     said(finished, pair, "quota")
     assert pair.list() == []

@@ -63,7 +63,7 @@ def _touched(tree: Tree, *parts: bytes) -> Tree:
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(
-    "asked", [calls.OPENING, calls.READING + ("copy_file_range", "sendfile")], ids=["open", "read"]
+    "asked", [calls.OPENING, (*calls.READING, "copy_file_range", "sendfile")], ids=["open", "read"]
 )
 def test_a_file_that_cannot_be_read_is_carried_over(asked: tuple[str, ...], error: int, history: History) -> None:
     pair = history.pair

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.support import calls
 from tests.support.changes import content, overwrite
 from tests.support.command import Pair
-from tests.support.faults import Call, Decide, Decision
+from tests.support.faults import KILL, Call, Decision
 from tests.support.filesystems import two_file_systems
 from tests.support.history import History
 from tests.support.tree import Tree, assert_same, snapshot_of
@@ -108,8 +108,8 @@ def night_of(retain: int, nights: int) -> Iterator[Night]:
 class Numbered:
     """Decides by the number of the call among those that modify the backup file system; remembers what they were."""
 
-    def __init__(self, pair: Pair, at: Decide, *, asked: tuple[str, ...] = MODIFYING) -> None:
-        """``at`` is asked with ``count`` already raised."""
+    def __init__(self, pair: Pair, at: Callable[[int, Call], Decision], *, asked: tuple[str, ...] = MODIFYING) -> None:
+        """``at`` is asked about the number, counted from 1, and the call."""
         self.device = os.stat(pair.backup).st_dev
         self.at, self.asked = at, asked
         self.count = 0
@@ -120,7 +120,12 @@ class Numbered:
         if call.name not in self.asked or not call.modifies or call.device() != self.device:
             return None
         self.count += 1
-        decision = self.at(call)
+        decision = self.at(self.count, call)
         if decision is not None:
             self.last = f"{call.name} {call.path()!r} as the {self.count}. call"
         return decision
+
+
+def killed(pair: Pair, number: int) -> Numbered:
+    """The run dies, all its processes at once, before its ``number``-th modifying call."""
+    return Numbered(pair, lambda count, call: KILL if count == number else None)
