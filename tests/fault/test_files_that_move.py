@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,35 +154,38 @@ def test_a_change_in_the_moment_of_the_copy_is_seen_the_next_night(history: Hist
         history.night("--retain", "2")
 
 
+def shuffle(root: str, chance: random.Random) -> None:
+    """One thing happens to a file, or to a directory."""
+    path, other = plain_file(root, chance.randrange(400)), plain_file(root, chance.randrange(400))
+    there = os.path.exists(path)
+    what = chance.choice(("remove", "move", "write", "mode", "link", "directory"))
+    if what == "write":
+        write(path, content(1, chance.randrange(3000)))
+    elif what == "directory":
+        here, away = f"{root}/000/000003", f"{root}/000/moving"
+        if os.path.exists(away):
+            shutil.rmtree(here, ignore_errors=True)
+            os.rename(away, here)
+        else:
+            os.rename(here, away)
+    elif there and what == "remove":
+        os.unlink(path)
+    elif there and what == "move":
+        os.makedirs(os.path.dirname(other), exist_ok=True)
+        os.rename(path, other)
+    elif there and what == "mode":
+        os.chmod(path, chance.choice((0o600, 0o4755, 0o644)))
+    elif there and not os.path.exists(path + ".link"):
+        os.link(path, path + ".link")
+
+
 def test_a_busy_tree_never_breaks_a_run_and_the_next_quiet_night_is_exact(history: History) -> None:
     """Files and directories come, go, move and change all the time."""
     pair, chance = history.pair, random.Random(1)
     make_plain(pair.source, 400)
 
-    def shuffle() -> None:
-        number = chance.randrange(400)
-        path, other = plain_file(pair.source, number), plain_file(pair.source, chance.randrange(400))
-        what = chance.randrange(6)
-        if what == 0 and os.path.exists(path):
-            os.unlink(path)
-        elif what == 1 and os.path.exists(path):
-            os.rename(path, other)
-        elif what == 2:
-            write(path, content(number, chance.randrange(3000)))
-        elif what == 3 and os.path.exists(path):
-            os.chmod(path, chance.choice((0o600, 0o4755, 0o644)))
-        elif what == 4 and os.path.exists(path) and not os.path.exists(path + ".link"):
-            os.link(path, path + ".link")
-        elif what == 5:
-            top = f"{pair.source}/000/moving"
-            a, b = f"{pair.source}/000/000003", top
-            if os.path.exists(a) and not os.path.exists(b):
-                os.rename(a, b)
-            elif os.path.exists(b) and not os.path.exists(a):
-                os.rename(b, a)
-
     for _ in range(3):
-        with going_on(shuffle, 0.0003):
+        with going_on(lambda: shuffle(pair.source, chance), 0.0003):
             finished = pair.run("backup", "--retain", "2")
         assert finished.status in (0, 1), finished
         assert "Traceback" not in finished.stderr, finished.stderr

@@ -13,13 +13,13 @@ from tests.support import calls
 from tests.support.changes import content
 from tests.support.faults import Call, Decision, DoAndFail, Fail, supervise
 from tests.support.history import History
-from tests.support.night import Numbered, night_of
+from tests.support.night import Numbered, at, night_of
 from tests.support.tree import assert_same, snapshot_of
 from tests.support.zoo import make_plain, plain_file, write
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 MAKING = tuple(name for name in ("mkdir", "mkdirat") if name in calls.NUMBERS)
-REPLIES = {
+REPLIES: dict[str, tuple[tuple[str, ...], int]] = {
     "link": (calls.LINKING, errno.EEXIST),
     "rename": (calls.RENAMING, errno.ENOENT),
     "remove": (calls.REMOVING, errno.ENOENT),
@@ -36,9 +36,7 @@ def test_each_single_call_is_done_and_denied(what: str, part: int) -> None:
         number = 1 + part
         while True:
             night.put_back()
-            counted = Numbered(
-                night.pair, lambda count, call, at=number: DoAndFail(error) if count == at else None, asked=asked
-            )
+            counted = Numbered(night.pair, at(number, DoAndFail(error)), asked=asked)
             finished = supervise(night.arguments, asked, counted)
             if counted.count < number:
                 break
@@ -80,9 +78,7 @@ def test_each_single_call_is_refused_and_not_done(what: str) -> None:
         number = 1
         while True:
             night.put_back()
-            counted = Numbered(
-                night.pair, lambda count, call, at=number: Fail(errno.EIO) if count == at else None, asked=asked
-            )
+            counted = Numbered(night.pair, at(number, Fail(errno.EIO)), asked=asked)
             finished = supervise(night.arguments, asked, counted)
             if counted.count < number:
                 break
@@ -100,7 +96,7 @@ def test_a_restore_looks_and_does_not_believe(history: History, scratch: str) ->
     make_plain(pair.source, 60)
     history.night()
     device = os.stat(scratch).st_dev
-    errors = {name: error for asked, error in REPLIES.values() for name in asked}
+    errors: dict[str, int] = {name: error for asked, error in REPLIES.values() for name in asked}
 
     def decide(call: Call) -> Decision:
         return DoAndFail(errors[call.name]) if call.device() == device else None

@@ -108,10 +108,12 @@ def night_of(retain: int, nights: int) -> Iterator[Night]:
 class Numbered:
     """Decides by the number of the call among those that modify the backup file system; remembers what they were."""
 
-    def __init__(self, pair: Pair, at: Callable[[int, Call], Decision], *, asked: tuple[str, ...] = MODIFYING) -> None:
-        """``at`` is asked about the number, counted from 1, and the call."""
+    def __init__(
+        self, pair: Pair, decide: Callable[[int, Call], Decision], *, asked: tuple[str, ...] = MODIFYING
+    ) -> None:
+        """``decide`` is asked about the number, counted from 1, and the call."""
         self.device = os.stat(pair.backup).st_dev
-        self.at, self.asked = at, asked
+        self.decide, self.asked = decide, asked
         self.count = 0
         self.last = ""
 
@@ -120,12 +122,17 @@ class Numbered:
         if call.name not in self.asked or not call.modifies or call.device() != self.device:
             return None
         self.count += 1
-        decision = self.at(self.count, call)
+        decision = self.decide(self.count, call)
         if decision is not None:
             self.last = f"{call.name} {call.path()!r} as the {self.count}. call"
         return decision
 
 
+def at(number: int, decision: Decision) -> Callable[[int, Call], Decision]:
+    """This decision for the call with this number, for a :class:`Numbered`."""
+    return lambda count, call: decision if count == number else None
+
+
 def killed(pair: Pair, number: int) -> Numbered:
     """The run dies, all its processes at once, before its ``number``-th modifying call."""
-    return Numbered(pair, lambda count, call: KILL if count == number else None)
+    return Numbered(pair, at(number, KILL))
