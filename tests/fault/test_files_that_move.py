@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -78,13 +78,16 @@ def test_a_file_that_grows_once_while_it_is_read_is_copied_again(history: Histor
 
 
 @contextmanager
-def going_on(do: object, every: float) -> Iterator[None]:
-    """Call ``do`` again and again in a thread."""
-    over = threading.Event()
+def going_on(do: Callable[[], object], every: float) -> Iterator[None]:
+    """Call ``do`` again and again in a thread; what it raises is raised at the end."""
+    over, errors = threading.Event(), list[BaseException]()
 
     def loop() -> None:
-        while not over.wait(every):
-            do()  # type: ignore[operator]
+        try:
+            while not over.wait(every):
+                do()
+        except BaseException as error:  # noqa: BLE001 - raised again in the test's own thread
+            errors.append(error)
 
     thread = threading.Thread(target=loop)
     thread.start()
@@ -93,6 +96,8 @@ def going_on(do: object, every: float) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+    if errors:
+        raise errors[0]
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["first backup", "a later night"])
