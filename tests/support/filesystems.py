@@ -11,6 +11,7 @@ import ctypes
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 
 CLONE_NEWNS = 0x00020000
@@ -73,6 +74,15 @@ def ext4(where: str, image: str, megabytes: int = 0, options: str = "") -> Itera
         yield where
     finally:
         unmount(where)
+
+
+def detach(where: str) -> None:
+    """Unmount, waiting for what still works there, so that the image below is complete and free."""
+    for _ in range(100):
+        if subprocess.run(["umount", where], capture_output=True, check=False).returncode == 0:
+            return
+        time.sleep(0.05)
+    raise OSError(f"{where} stays busy")
 
 
 @contextlib.contextmanager

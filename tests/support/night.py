@@ -11,7 +11,7 @@ from tests.support import calls
 from tests.support.changes import content, overwrite
 from tests.support.command import Pair
 from tests.support.faults import KILL, Call, Decision
-from tests.support.filesystems import two_file_systems
+from tests.support.filesystems import detach, ext4, mount, two_file_systems
 from tests.support.history import History
 from tests.support.tree import Tree, assert_same, snapshot_of
 from tests.support.zoo import OLD_NS, write
@@ -20,11 +20,14 @@ MODIFYING = calls.MODIFYING + calls.OPENING
 
 
 class Night:
-    """A source that has changed since its last backup, and what the backup was then."""
+    """A source that has changed since its last backup, and what the backup was then.
 
-    def __init__(self, pair: Pair, retain: int, nights: int) -> None:
+    The backup lies on an image that can be put back as it was, inode numbers and all.
+    """
+
+    def __init__(self, pair: Pair, image: str, retain: int, nights: int) -> None:
         """``nights`` backups with ``retain`` kept; then the source changes once more."""
-        self.pair, self.retain = pair, retain
+        self.pair, self.image, self.retain = pair, image, retain
         first_tree(pair.source)
         self.history = History(pair)
         for night in range(nights):
@@ -33,13 +36,15 @@ class Night:
         self.before = [snapshot["id"] for snapshot in self.history.record()]
         change_tree(pair.source, nights)
         self.wanted: Tree = snapshot_of(pair.source)
-        self.saved = os.path.join(os.path.dirname(pair.backup), "saved")
-        subprocess.run(["cp", "-a", pair.backup, self.saved], check=True)
+        detach(pair.backup)
+        subprocess.run(["cp", "--sparse=always", image, f"{image}.saved"], check=True)
+        mount("-o", "loop", image, pair.backup)
 
     def put_back(self) -> None:
         """Make the backup file system what it was before the night."""
-        line = 'find "$1" -mindepth 1 -delete && cp -a "$2/." "$1"'
-        subprocess.run(["sh", "-c", line, "sh", self.pair.backup, self.saved], check=True)
+        detach(self.pair.backup)
+        subprocess.run(["cp", "--sparse=always", f"{self.image}.saved", self.image], check=True)
+        mount("-o", "loop", self.image, self.pair.backup)
 
     @property
     def arguments(self) -> tuple[str | bytes, ...]:
@@ -101,8 +106,10 @@ def change_tree(root: str, night: int) -> None:
 @contextmanager
 def night_of(retain: int, nights: int) -> Iterator[Night]:
     """A :class:`Night` on file systems of its own."""
-    with two_file_systems("size=64m", "size=128m") as (source, backup):
-        yield Night(Pair(source, backup), retain, nights)
+    with two_file_systems() as (source, images):
+        image, backup = f"{images}/image", f"{images}/backup"
+        with ext4(backup, image, 64):
+            yield Night(Pair(source, backup), image, retain, nights)
 
 
 class Numbered:

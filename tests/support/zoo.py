@@ -68,7 +68,7 @@ def _links(top: bytes) -> None:
     os.symlink(b"/etc/passwd", top + b"/absolute")
     os.symlink(b"..", top + b"/up")
     os.symlink(b"a\nb \xff", top + b"/odd")
-    os.symlink(b"t" * 4000, top + b"/long")
+    os.symlink((b"t" * 254 + b"/") * 15, top + b"/long")
     os.lchown(top + b"/dangling", 77, 78)
     os.utime(top + b"/dangling", ns=(OLD_NS, OLD_NS + 5), follow_symlinks=False)
     os.link(top + b"/dangling", top + b"/b/dangling too", follow_symlinks=False)
