@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -27,7 +28,8 @@ class Night:
 
     def __init__(self, pair: Pair, image: str, retain: int, nights: int) -> None:
         """``nights`` backups with ``retain`` kept; then the source changes once more."""
-        self.pair, self.image, self.retain = pair, image, retain
+        self.pair, self.retain = pair, retain
+        self.saved, self.copies = f"{image}.saved", 0
         first_tree(pair.source)
         self.history = History(pair)
         for night in range(nights):
@@ -37,14 +39,22 @@ class Night:
         change_tree(pair.source, nights)
         self.wanted: Tree = snapshot_of(pair.source)
         detach(pair.backup)
-        subprocess.run(["cp", "--sparse=always", image, f"{image}.saved"], check=True)
-        mount("-o", "loop", image, pair.backup)
+        os.rename(image, self.saved)
+        self._mount_copy()
 
     def put_back(self) -> None:
         """Make the backup file system what it was before the night."""
         detach(self.pair.backup)
-        subprocess.run(["cp", "--sparse=always", f"{self.image}.saved", self.image], check=True)
-        mount("-o", "loop", self.image, self.pair.backup)
+        self._mount_copy()
+
+    def _mount_copy(self) -> None:
+        """A copy under a new name each time: a run that was killed may hold the old one a moment longer."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self.saved}.{self.copies}")
+        self.copies += 1
+        copy = f"{self.saved}.{self.copies}"
+        subprocess.run(["cp", "--sparse=always", self.saved, copy], check=True)
+        mount("-o", "loop", copy, self.pair.backup)
 
     @property
     def arguments(self) -> tuple[str | bytes, ...]:
