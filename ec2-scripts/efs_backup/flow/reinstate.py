@@ -217,6 +217,12 @@ def _restore_entry(place: _Place, name: str, record: Record, there: Listing, cop
         return
     live = there.files.get(name)
     right = live is not None and _is_right(place, name, record, Attributes._make(live), copied)
+    if right and place.bench.trees.copied:
+        # The directory was empty before fpsync moved the bulk into it.
+        outcome.created.append(place.shown(name))
+        outcome.transferred += 1
+        outcome.bytes_transferred += record.size if is_regular(record.mode) else 0
+        outcome.kept -= 1
     if record.nlink > 1:
         ino = live[6] if live is not None and right else 0
         outcome.sightings.append(Sighting(record.bino, place.path, name, 0, 1, right, ino))
@@ -333,6 +339,8 @@ def _restore_subdirectories(place: _Place, task: RestoreTask, listing: Listing, 
         missing = name not in there.directories
         if missing:
             _make_directory(place, name, replaces=name in there.files)
+        elif place.bench.trees.copied:
+            place.outcome.created.append(place.shown(name))
         nowhere = missing and place.bench.trees.dry_run
         if not missing or nowhere or place.live(name) is not None:
             place.outcome.tasks.append(RestoreTask(join(place.path, name), missing=nowhere))
