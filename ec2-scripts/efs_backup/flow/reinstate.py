@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from efs_backup.effects import copy, tree
-from efs_backup.effects.copy import SETTLED_NS, SourceReadError, VanishedError, read_detail
+from efs_backup.effects.copy import SourceReadError, VanishedError, read_detail
 from efs_backup.effects.frames import FrameReader
 from efs_backup.effects.manifest import Manifest
 from efs_backup.effects.stop import StopFlag
@@ -264,7 +264,7 @@ def _is_right(place: _Place, name: str, record: Record, live: Attributes, copied
         if not is_regular(record.mode):
             return read_detail(place.target, name, live) == _detail(place, name, record)
         checksum = record.checksum or checksum_of(place.snapshot, name, bench.flag.check)
-        if copied is not None and live.nlink == 1 and live.ctime_ns >= bench.trees.copied_since_ns - SETTLED_NS:
+        if copied is not None and live.nlink == 1:
             return copied.checksum == checksum
         return checksum_of(place.target, name, bench.flag.check) == checksum
     except (OSError, SourceReadError, VanishedError):

@@ -317,7 +317,6 @@ class _Restore:
             manifest=manifest,
             prefix=prefix,
             copied=None,
-            copied_since_ns=0,
             same_file_system=same,
             delete=self.options.delete,
             dry_run=self.options.dry_run,
@@ -347,8 +346,8 @@ class _Restore:
         finished, index = self.work / "finished", self.work / "copied"
         self._transfer(trees, ledger, finished, scan.scanned)
         ledger.close()
-        since = first_copy.index_of_finished(finished, index)
-        return replace(trees, copied=str(index), copied_since_ns=since)
+        first_copy.index_of_finished(finished, index)
+        return replace(trees, copied=str(index))
 
     def _transfer(self, trees: Restoring, ledger: Ledger, finished: Path, files: int) -> None:
         done = 0

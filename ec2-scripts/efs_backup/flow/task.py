@@ -28,7 +28,6 @@ class Trees:
     spare_manifest: str | None = None
     progress: str | None = None
     copied: str | None = None
-    copied_since_ns: int = 0
     other_mounts: frozenset[str] = frozenset()
     fill_turn: tuple[int, int] = (0, 7)
 
@@ -142,7 +141,6 @@ class Restoring:
     manifest: str | None
     prefix: str
     copied: str | None
-    copied_since_ns: int
     same_file_system: bool
     delete: bool
     dry_run: bool
