@@ -6,14 +6,13 @@ import os
 import shutil
 import signal
 import stat
-import time
 from typing import Any
 
 import pytest
 from tests.support import calls
 from tests.support.changes import content, overwrite
 from tests.support.command import BAD_USE, DONE, NOT_DONE, Finished, Pair, expect_one_line, finish
-from tests.support.faults import ended, start_supervised, wait_until
+from tests.support.faults import ended, slowly, start_supervised, wait_until
 from tests.support.history import History
 from tests.support.tree import Tree, assert_same, below, inodes_of, snapshot_of
 from tests.support.zoo import OLD_NS, make_plain, make_zoo, plain_file, write
@@ -405,7 +404,7 @@ def test_an_interrupted_restore_can_be_run_again(how: signal.Signals, history: H
     saved = snapshot_of(pair.source)
     shutil.rmtree(f"{pair.source}/000")
     asked = calls.OPENING + calls.RENAMING
-    run = start_supervised(pair.arguments("restore"), asked, lambda call: time.sleep(0.0015))
+    run = start_supervised(pair.arguments("restore"), asked, slowly(0.01, pair.source))
     with ended(run.process):
         wait_until(lambda: len(_files(pair.source)) > 20, 60, "some files are restored")
         os.kill(run.process.pid, how)
@@ -426,7 +425,7 @@ def test_nothing_half_done_is_left_beside_the_restored_files(history: History) -
     history.night()
     saved = snapshot_of(pair.source)
     shutil.rmtree(f"{pair.source}/000")
-    run = start_supervised(pair.arguments("restore"), calls.OPENING, lambda call: time.sleep(0.001))
+    run = start_supervised(pair.arguments("restore"), calls.OPENING, slowly(0.01, pair.source))
     with ended(run.process):
         wait_until(lambda: len(_files(pair.source)) > 20, 60, "some files are restored")
         os.kill(run.process.pid, signal.SIGKILL)

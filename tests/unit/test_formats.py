@@ -103,7 +103,9 @@ def test_a_journal_is_the_next_catalog_too() -> None:
     assert parse_catalog(journal.to_json(), "j") == after
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 99}', '{"version": 1}', '{"version": 1, "snapshots": [{}], "spare": null}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"version": 99}', '{"version": 1}', '{"version": 1, "snapshots": [{}], "spare": null}']
+)
 def test_a_damaged_catalog_is_named(text: str) -> None:
     with pytest.raises(FormatError, match="the/catalog"):
         parse_catalog(text, "the/catalog")
@@ -116,7 +118,9 @@ def test_names_are_read_as_rsync_prints_them() -> None:
     assert (line.path, line.size, line.checksum.hex()) == (b"dir/a:b", 12, "d41d8cd98f00b204e9800998ecf8427e")
 
 
-@pytest.mark.parametrize("line", [b":0:dir/\n", b"\n", b"rsync: error\n", b"d41d8cd98f00b204e9800998ecf8427e:x:a\n", b":3:link\n"])
+@pytest.mark.parametrize(
+    "line", [b":0:dir/\n", b"\n", b"rsync: error\n", b"d41d8cd98f00b204e9800998ecf8427e:x:a\n", b":3:link\n"]
+)
 def test_lines_that_are_about_no_copied_file_are_passed_over(line: bytes) -> None:
     assert parse_line(line) is None
 
