@@ -109,9 +109,12 @@ def record_of(entry: Attributes, bino: int, checksum: bytes, detail: bytes = b""
     return Record(*entry, bino, flags, checksum, detail)
 
 
-def adopted_record(entry: Attributes, detail: bytes = b"") -> Record:
-    """Return the record of an entry of a snapshot without a manifest: nothing is known of the source it came from."""
-    return Record._make((*entry[:KEPT_FIELDS], UNKNOWN, UNKNOWN, entry.nlink, entry.ino, 0, NO_CHECKSUM, detail))
+def adopted_record(entry: Attributes, nlink: int) -> Record:
+    """Return the record of an entry of a snapshot without a manifest: nothing is known of the source it came from.
+
+    `nlink` is how many names the inode has within the snapshot; its own link count is that of all snapshots together.
+    """
+    return Record._make((*entry[:KEPT_FIELDS], UNKNOWN, UNKNOWN, nlink, entry.ino, 0, NO_CHECKSUM, b""))
 
 
 def copied_record(entry: Attributes, bino: int, checksum: bytes, held_still: bool) -> Record:
