@@ -163,10 +163,7 @@ class Pair:
         return self.run("verify", *options, **how).expect(status)
 
     def list(self) -> list[dict[str, Any]]:
-        """The snapshots as ``list`` has them, newest first; where no folder is yet it must say so, and there are none."""
-        if not os.path.isdir(self.folder):
-            self.run("list").expect(BAD_USE)
-            return []
+        """The snapshots as ``list`` has them, newest first as it gives them."""
         snapshots = self.run("list").expect(DONE).report["snapshots"]
         assert isinstance(snapshots, list)
         return snapshots
