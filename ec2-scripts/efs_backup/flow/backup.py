@@ -315,12 +315,13 @@ class BackupRun:
         pool.run([ScanTask("")], self._scan_taker(ledger), self._tell)
         files, count = self.total.scanned, self.total.scanned_bytes
         finished = self.store.shown(self.names.own(COPIED))
+        earlier = os.path.getsize(finished) if os.path.exists(finished) else 0
         if files:
             self.progress.begin("transfer", files, count)
             self._transfer(trees, ledger, finished, files)
         if os.path.exists(finished):
             assert trees.copied is not None
-            first_copy.index_of_finished(Path(finished), Path(trees.copied))
+            first_copy.index_of_finished(Path(finished), Path(trees.copied), earlier)
 
     def _tell(self) -> None:
         self.progress.update(self.total.scanned, self.total.scanned_bytes)
@@ -521,7 +522,6 @@ class BackupRun:
             files_kept=total.kept,
             files_deleted=total.deleted,
             link_limit_copies=total.link_limit_copies,
-            split_groups=sorted(set(total.split_groups)),
             changed_during_backup=sorted(set(total.changed)),
             unreadable=sorted(set(total.unreadable)),
             other_mounts=sorted(set(total.other_mounts)),

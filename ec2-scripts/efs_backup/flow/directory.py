@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from efs_backup.effects import tree
-from efs_backup.effects.copy import SETTLED_NS, has_xattrs, read_detail
+from efs_backup.effects.copy import SETTLED_NS, entry_has_xattrs, has_xattrs, read_detail
 from efs_backup.effects.tree import GONE, Listing, list_directory
 from efs_backup.flow.entry import ChangedUnderneath, Here, carried, carry_out, carry_over
 from efs_backup.flow.task import BlockResult, DirectoryTask, Mode, Outcome
@@ -39,6 +39,7 @@ from efs_backup.pure.records import (
     DIRECTORY_UNREADABLE,
     DIRECTORY_XATTRS,
     KEPT_FIELDS,
+    XATTRS,
     Attributes,
     Image,
     Record,
@@ -261,6 +262,7 @@ def _compare_listed(here: Here, task: DirectoryTask, seen: _Source) -> None:
         return
     listed = None if here.bench.base_manifest else here.bench.list_base(task.path)
     _confirm_gone(here, task, seen, _base_names(base, listed), staged)
+    _leave_out_mounts(here, seen.listing.files)
     part = Part(here, task, seen.attributes, 0, 1, listed[0] if listed else None)
     here.held = staged.files
     part.settle_directories(seen.listing.directories, staged.directories, seen.carried)
@@ -279,6 +281,7 @@ def _compare_huge(here: Here, task: DirectoryTask, seen: _Source) -> None:
     seen.listing.files = dict.fromkeys(files, ())
     staged = Listing(dict.fromkeys(staged_files, ()), staged_directories)
     _confirm_gone(here, task, seen, _all_base_names(here, task.path, base, listed), staged)
+    _leave_out_mounts(here, seen.listing.files)
     divided = _divided(seen.listing.files, buckets)
     divided_staged = _divided(staged_files, buckets)
     for bucket in range(buckets):
@@ -286,10 +289,20 @@ def _compare_huge(here: Here, task: DirectoryTask, seen: _Source) -> None:
         if bucket == 0:
             part.settle_directories(seen.listing.directories, staged_directories, seen.carried)
         found, failed = _looks(here.source, divided[bucket])
+        failed.update({n: e for n, e in seen.listing.failed.items() if bucket_of(n, buckets) == bucket})
         part.settle_files(found, failed, _images(here.staging, divided_staged[bucket]))
         part.finish(seen.listing.directories if bucket == 0 else [])
         here.records, here.absent = {}, []
     _apply_attributes(here, seen.attributes)
+
+
+def _leave_out_mounts(here: Here, files: dict[str, tuple[int, ...]]) -> None:
+    """A file that something is mounted on is not the source's: it is named, and what it covers cannot be seen."""
+    for path in here.bench.trees.other_mounts:
+        directory, _, name = path.rpartition("/")
+        if directory == here.path and files.pop(name, None) is not None:
+            here.outcome.other_mounts.append(path)
+            here.absent.append(name)
 
 
 def _divided(names: Iterable[str], buckets: int) -> list[list[str]]:
@@ -328,6 +341,7 @@ def _is_unchanged(here: Here, base: PackedBlock, seen: _Source, staged: Listing)
         bench.trees.rule.same_file_system
         and not listing.failed
         and base.directory == seen.attributes
+        and not base.directory.flags
         and base.buckets == 1
         and not base.absent
         and base.sources() == listing.files
@@ -581,6 +595,8 @@ class Part:
     def _keep(self, name: str, record: Record) -> None:
         self.here.records[name] = record
         self.here.count_kept(name, record)
+        if record.flags & XATTRS:
+            self.here.outcome.not_kept.append((self.here.shown(name), "extended attributes"))
         if record.nlink > 1:
             self._sight(record.ino, name, settled=True, bino=record.bino)
 
@@ -594,7 +610,7 @@ class Part:
         rule = self.here.bench.trees.rule
         decision = self.decision(name, entry)
         record = decision.record
-        if record is not None and record is self._by_tool:
+        if record is not None and record is self._by_tool and not self._was_there(name):
             self.here.by_tool.add(name)
         alone = entry.nlink <= 1 and (record is None or may_share(entry, record, rule))
         if alone:
@@ -608,6 +624,11 @@ class Part:
         else:
             may_be_its = record is not None and (may_share(entry, record, rule) or not rule.same_file_system)
             self._sight(entry.ino, name, settled=False, bino=record.bino if record and may_be_its else 0)
+
+    def _was_there(self, name: str) -> bool:
+        """Tell whether what fpsync put under a name was put there by an earlier run."""
+        file = self._copied.get(name)
+        return file is not None and file.earlier
 
     def decision(self, name: str, entry: Attributes) -> Decision:
         """Return what is to be done for one name of the source, as if it were the only name of its inode."""
@@ -638,7 +659,8 @@ class Part:
         if file is None or file.size != entry.size:
             return None
         held_still = entry.ctime_ns < bench.copied_since_ns - SETTLED_NS
-        return copied_record(entry, image.ino, file.checksum, held_still)
+        flags = XATTRS if entry_has_xattrs(self.here.source, name) else 0
+        return copied_record(entry, image.ino, file.checksum, held_still)._replace(flags=flags)
 
     def finish(self, directories: list[str]) -> None:
         """Note the block of this part, and give the directory its attributes if it is all of it."""

@@ -15,6 +15,7 @@ from efs_backup.effects.frames import FrameWriter, key_of
 from efs_backup.effects.ledger import Ledger
 from efs_backup.effects.processes import Binding
 from efs_backup.effects.stop import StopFlag
+from efs_backup.flow.workbench import EARLIER
 from efs_backup.pure.errors import BackupError, SpaceError, ToolError
 from efs_backup.pure.fpsync import Paths, prepare_arguments, run_arguments, runs_by_directory, unescaped, without
 from efs_backup.pure.layout import join
@@ -218,10 +219,10 @@ def _last_line(said: bytes) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
-def index_of_finished(finished: Path, target: Path) -> None:
+def index_of_finished(finished: Path, target: Path, earlier: int = 0) -> None:
     """Put the lines about finished files, by directory, into a file that workers can look them up in.
 
-    Its summary says since when: the time, in nanoseconds since the epoch, before which no transfer had begun.
+    The first `earlier` bytes are of a run before this one. Its summary says since when: the time, in nanoseconds since the epoch, before which no transfer had begun.
     """
     since = 0
     writer = FrameWriter(os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
@@ -229,13 +230,20 @@ def index_of_finished(finished: Path, target: Path) -> None:
         first = lines.readline()
         if first.startswith(b"since "):
             since = int(first[6:])
-        parts: dict[str, int] = {}
-        for directory, run in runs_by_directory(_whole(lines)):
-            path = _relative(unescaped(directory))
-            writer.append(path, parts.get(path, 0), run)
-            parts[path] = parts.get(path, 0) + 1
+        before = lines.read(max(0, earlier - len(first))).splitlines(keepends=True)
+        _append_runs(writer, before, EARLIER)
+        _append_runs(writer, lines, 0)
     writer.seal({"since_ns": since})
     writer.close()
+
+
+def _append_runs(writer: FrameWriter, lines: Iterable[bytes], bucket: int) -> None:
+    """Append each directory's lines under buckets that count up from a first one."""
+    parts: dict[str, int] = {}
+    for directory, run in runs_by_directory(_whole(lines)):
+        path = _relative(unescaped(directory))
+        writer.append(path, bucket + parts.get(path, 0), run)
+        parts[path] = parts.get(path, 0) + 1
 
 
 def _whole(lines: Iterable[bytes]) -> Iterator[bytes]:
