@@ -37,7 +37,7 @@ from efs_backup.pure.report import INCOMPLETE, SUCCESS, BackupReport
 from efs_backup.pure.rotation import Standing, rotation
 
 FORMAT = 1
-_FILL_TURNS = 7
+_FILL_TURNS = 3
 _GARBAGE = 0.25
 """From which share of useless bytes on a manifest is written anew before it is sealed."""
 

@@ -113,7 +113,8 @@ class Transfer:
             Binding(self.target, "/target", writable=True, status=os.stat(self.target)),
             Binding(str(self.work), "/work", writable=True, status=self.work.stat()),
         ]
-        tool = [self.tools.fpsync, *arguments]
+        # Under dash, which Debian's /bin/sh is, fpsync complains that there is no terminal.
+        tool = ["/bin/bash", self.tools.fpsync, *arguments]
         command = processes.confined(tool, bindings, str(self.work / "world"), self.tools.all())
         log.flush()
         before = log.tell()

@@ -31,7 +31,7 @@ class Trees:
     shared_in_base: frozenset[int] = frozenset()
     """Inodes that have several names within a base that has no manifest to say so."""
     other_mounts: frozenset[str] = frozenset()
-    fill_turn: tuple[int, int] = (0, 7)
+    fill_turn: tuple[int, int] = (0, 1)
 
 
 class Mode(Enum):
