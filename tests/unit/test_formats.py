@@ -67,6 +67,14 @@ def test_of_several_frames_under_one_path_the_last_counts(tmp_path: Path) -> Non
     assert reader.summary == {"x": 1}
 
 
+def test_a_file_without_frames_can_be_sealed_and_read(tmp_path: Path) -> None:
+    writer = frames_file(tmp_path / "f")
+    assert writer.totals() == (0, 0, 0)
+    writer.seal({})
+    writer.close()
+    assert FrameReader(os.open(tmp_path / "f", os.O_RDONLY), "f").get("") is None
+
+
 def test_whole_frames_of_a_torn_file_are_read_and_the_torn_one_dropped(tmp_path: Path) -> None:
     writer = frames_file(tmp_path / "f")
     writer.append("a", 0, b"first")

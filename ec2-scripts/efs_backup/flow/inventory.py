@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -55,6 +56,8 @@ class Inventory:
 def inventory(backup: str, label: str, interval: str) -> Inventory:
     """Return what is published, right also in the middle of a rotation that was cut off; nothing is changed."""
     demand_directory(backup, "--backup")
+    if not os.path.lexists(os.path.join(backup, label)):
+        return Inventory(interval, [])
     store = Store(backup, label, interval)
     try:
         return Inventory(
