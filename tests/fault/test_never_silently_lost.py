@@ -7,7 +7,7 @@ import socket
 import struct
 
 from tests.support.command import Finished
-from tests.support.filesystems import bound, tmpfs
+from tests.support.filesystems import bound, mount, tmpfs, unmount
 from tests.support.history import History
 from tests.support.tree import assert_same, snapshot_of
 from tests.support.zoo import make_plain, write
@@ -44,25 +44,20 @@ def test_a_bind_mount_of_the_same_file_system_is_not_entered_and_named(history: 
         assert sum(path.startswith(b"000/000000/") for path in snapshot) == 20
 
 
-def test_a_file_that_is_a_mount_is_named(history: History) -> None:
+def test_a_file_that_is_a_mount_is_named_and_not_taken_for_the_file_below(history: History) -> None:
     source = history.pair.source
     make_plain(source, 5)
     write(f"{source}/covered", b"below the mount")
-    write(f"{source}/000/other", b"of elsewhere")
     with tmpfs(os.path.join(os.path.dirname(source), "more")) as more:
-        write(f"{more}/file", b"not ours")
-        from tests.support.filesystems import mount, unmount
-
+        write(f"{more}/file", b"of another file system")
         mount("--bind", f"{more}/file", f"{source}/covered")
-        finished = history.pair.run("backup")
-        unmount(f"{source}/covered")
-    assert finished.report["other_mounts"] == ["covered"]
-    assert snapshot_of(history.pair.snapshot()).get(b"covered") is None or not _contains(history, b"not ours")
-
-
-def _contains(history: History, text: bytes) -> bool:
-    with open(f"{history.pair.snapshot()}/covered", "rb") as file:
-        return file.read() == text
+        try:
+            for _ in range(2):
+                finished = history.pair.back_up()
+                assert finished.report["other_mounts"] == ["covered"]
+                assert b"covered" not in snapshot_of(history.pair.snapshot())
+        finally:
+            unmount(f"{source}/covered")
 
 
 def test_the_mount_is_gone_and_what_it_covered_is_backed_up(history: History) -> None:
@@ -82,7 +77,8 @@ def test_a_delete_in_a_restore_spares_other_mounts(history: History) -> None:
         write(f"{mounted}/not ours", b"of another file system")
         history.pair.back_up()
         write(f"{source}/mine")
-        history.pair.restore("--delete")
+        finished = history.pair.run("restore", "--delete")
+        assert finished.report["failed"].keys() <= {"000/mounted"}
         assert os.path.exists(f"{mounted}/not ours")
         assert not os.path.exists(f"{source}/mine")
 

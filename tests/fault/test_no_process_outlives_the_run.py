@@ -33,13 +33,14 @@ def staged_files(pair: Pair) -> int:
 
 
 def slow_first_backup(pair: Pair, notice: Callable[[Call], None] = lambda call: None) -> Supervised:
-    """A first backup whose copies take a millisecond each longer, so that one can come in between."""
+    """A first backup whose copies take some milliseconds each longer, so that one can come in between."""
     device = os.stat(pair.backup).st_dev
 
     def decide(call: Call) -> None:
         if call.modifies and call.device() == device:
             notice(call)
-            time.sleep(0.001)
+            if call.name == "utimensat":
+                time.sleep(0.003)
 
     return start_supervised(pair.arguments("backup"), calls.MODIFYING + calls.OPENING, decide)
 
@@ -58,12 +59,12 @@ def command_names(process: int) -> set[str]:
 
 def test_the_first_backup_is_moved_by_fpsync(history: History) -> None:
     make_plain(history.pair.source, FILES)
-    run, seen = slow_first_backup(history.pair), set[str]()
-    with ended(run.process):
-        while run.process.poll() is None and not {"fpart", "rsync"} <= seen:
-            seen |= command_names(run.process.pid)
-            time.sleep(0.01)
-        finish(run.process).expect(0)
+    process, seen = start(*history.pair.arguments("backup")), set[str]()
+    with ended(process):
+        while process.poll() is None and not {"fpart", "rsync"} <= seen:
+            seen |= command_names(process.pid)
+            time.sleep(0.002)
+        finish(process).expect(0)
     assert {"fpart", "rsync"} <= seen
 
 

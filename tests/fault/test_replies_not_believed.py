@@ -83,10 +83,10 @@ def test_each_single_call_is_refused_and_not_done(what: str) -> None:
             if counted.count < number:
                 break
             when = f"refused: {counted.last}"
-            assert finished.status in (0, 1), f"{when}: {finished}"
+            assert finished.status in (0, 1, 2), f"{when}: {finished}"  # 2: the probe says that the mount is unfit
             assert "Traceback" not in finished.stderr, f"{when}: {finished.stderr}"
             ids = night.check_snapshots(when)
-            assert finished.status == 1 or ids != night.before, when
+            assert finished.status or ids != night.before, when
             night.check_next(when)
             number += 1 if DEEP else 5
 

@@ -163,8 +163,11 @@ class Pair:
         return self.run("verify", *options, **how).expect(status)
 
     def list(self) -> list[dict[str, Any]]:
-        """The snapshots as ``list`` has them, newest first as it gives them."""
-        snapshots = self.run("list").expect(DONE).report["snapshots"]
+        """The snapshots as ``list`` has them, newest first; none where it says that there is no such folder."""
+        listed = self.run("list")
+        if listed.status == BAD_USE and not os.path.exists(self.folder):
+            return []
+        snapshots = listed.expect(DONE).report["snapshots"]
         assert isinstance(snapshots, list)
         return snapshots
 
