@@ -7,7 +7,7 @@ import os
 import stat
 from contextlib import suppress
 
-from efs_backup.effects.tree import unlink
+from efs_backup.effects.tree import link, unlink
 from efs_backup.pure.errors import SPACE_ERRNOS, UsageError, explain
 
 _OWNER = 54321
@@ -36,10 +36,10 @@ def probe(directory: int, name: str, path: str) -> None:
                 unlink(directory, made)
 
 
-def _links(directory: int, name: str, second: str) -> bool:
+def _links(directory: int, name: str, second: str, inode: int) -> bool:
     """Make a second link; tell whether there is one. That there are too many is no lack: each file is copied then."""
     try:
-        os.link(name, second, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+        link(directory, name, directory, second, inode)
     except OSError as error:
         if error.errno == errno.EMLINK:
             return False
@@ -55,7 +55,7 @@ def _try_out(directory: int, name: str, second: str, path: str) -> None:
         os.fchown(descriptor, _OWNER, _OWNER)
         os.fchmod(descriptor, _MODE)
         os.utime(descriptor, ns=(_MTIME_NS, _MTIME_NS))
-        linked = _links(directory, name, second)
+        linked = _links(directory, name, second, os.fstat(descriptor).st_ino)
         made = os.fstat(descriptor)
     finally:
         os.close(descriptor)

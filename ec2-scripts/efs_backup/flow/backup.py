@@ -522,6 +522,7 @@ class BackupRun:
             files_kept=total.kept,
             files_deleted=total.deleted,
             link_limit_copies=total.link_limit_copies,
+            split_groups=sorted(set(total.split_groups)),
             changed_during_backup=sorted(set(total.changed)),
             unreadable=sorted(set(total.unreadable)),
             other_mounts=sorted(set(total.other_mounts)),

@@ -15,7 +15,6 @@ from efs_backup.pure.compare import Action, Decision
 from efs_backup.pure.links import Sighting
 from efs_backup.pure.records import CARRIED, Record, attributes
 
-_SPLIT = "one of more names than the file system allows links: split from the others"
 _NOWHERE = DirectoryAttributes(0, 0, 0, 0, 0, 0)
 
 
@@ -82,7 +81,7 @@ def _settle(place: _Place, group: Group, outcome: Outcome) -> None:
                 if split is None:
                     raise VanishedError
                 # It is more names than an inode can have: those that follow are linked to this one.
-                outcome.not_kept.append((place.here.shown(member.name), _SPLIT))
+                outcome.split_groups.append(place.here.shown(member.name))
                 leader, record, at = member, split, at + 1
             may_move = False
         except (SourceReadError, VanishedError):

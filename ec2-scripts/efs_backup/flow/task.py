@@ -211,6 +211,7 @@ class Outcome:
     unreadable: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     other_mounts: list[str] = field(default_factory=list)
+    split_groups: list[str] = field(default_factory=list)
     not_kept: list[tuple[str, str]] = field(default_factory=list)
     scanned: int = 0
     scanned_bytes: int = 0
