@@ -649,13 +649,17 @@ class Part:
     def _tool_record(self, name: str, entry: Attributes, image: Image) -> Record | None:
         """Return the record of what fpsync put under a name: what it read, if the source has held still since."""
         bench = self.here.bench
-        if bench.tool_copied is None or image[:KEPT_FIELDS] != entry[:KEPT_FIELDS]:
+        if bench.tool_copied is None:
+            return None
+        file = self._copied.get(name)
+        if image[:KEPT_FIELDS] != entry[:KEPT_FIELDS]:
+            if file is not None and not file.earlier:
+                self.here.outcome.changed.append(self.here.shown(name))
             return None
         if not is_regular(entry.mode):
             made = Attributes._make((*image[:KEPT_FIELDS], 0, image.ino, 1))
             detail = read_detail(self.here.staging, name, made)
             return copied_record(entry, image.ino, b"", held_still=False)._replace(detail=detail)
-        file = self._copied.get(name)
         if file is None or file.size != entry.size:
             return None
         held_still = entry.ctime_ns < bench.copied_since_ns - SETTLED_NS
