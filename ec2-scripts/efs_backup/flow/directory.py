@@ -163,7 +163,7 @@ def _other_mount(here: Here, task: DirectoryTask) -> None:
 
 
 def _carry(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
-    """Take a directory from the base as it is, because the source does not let us read it; its subdirectories follow."""
+    """Take a directory from the base as it is, for the source does not let us read it; its subdirectories follow."""
     outcome.unreadable.append(task.path)
     with ExitStack() as resources:
         staging = resources.enter_context(tree.directory(bench.staging, task.path))
@@ -203,7 +203,7 @@ def _append_carried(here: Here, directory: DirectoryAttributes, directories: lis
 
 
 def _from_base(bench: Workbench, path: str) -> tuple[DirectoryAttributes, dict[str, Record], list[str], list[str]]:
-    """Return what the base says of a directory: attributes, records, subdirectories, names that are absent in it too."""
+    """Return what the base says of a directory: attributes, records, subdirectories, and the absent names."""
     head = bench.base_manifest.packed(path) if bench.base_manifest else None
     if head is not None and bench.base_manifest is not None:
         files: dict[str, Record] = {}
@@ -484,6 +484,7 @@ def free_of_silly_renames(here: Here) -> None:
 
 
 def block_result(path: str, bucket: int, block: Block) -> BlockResult:
+    """Return a block as it is noted, with how many files and bytes are in it."""
     size = sum(r.size for r in block.files.values() if is_regular(r.mode))
     return BlockResult(path, bucket, encode(block), len(block.files), size)
 
@@ -505,6 +506,7 @@ class Part:
         buckets: int,
         listed: dict[str, Record] | None,
     ) -> None:
+        """Look up what base and earlier runs know of this part; `listed` where the base has no manifest."""
         self.here, self.task, self.directory = here, task, directory
         self.bucket, self.buckets = bucket, buckets
         self.base = here.bench.base_records(task.path, bucket, buckets, listed)

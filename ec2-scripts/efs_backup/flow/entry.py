@@ -24,7 +24,7 @@ from efs_backup.pure.records import CARRIED, KEPT_FIELDS, RESTLESS, XATTRS, Attr
 _LINK_REFUSED = frozenset({errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP})
 _NODE_REFUSED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 _LIST_BASE_FROM = 4
-"""From how many links on it is cheaper to list the base's directory once than to look each name up (measured on NFS)."""
+"""From how many links on the base's directory is listed once: one READDIR brings what as many LOOKUPs would."""
 
 
 class ChangedUnderneath(Exception):  # noqa: N818  not an error: the directory is looked at again

@@ -1,4 +1,4 @@
-"""The first backup: fpsync moves the bulk into staging. What it did is checked, and repaired, by the compare that follows."""
+"""The first backup: fpsync moves the bulk into staging. The compare that follows checks and repairs it."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def files_per_part(files: int, jobs: int) -> int:
 
 
 def followers(ledger: Ledger) -> set[int]:
-    """Return the keys of the names that are left out: all but the first of each inode. (A key is 8 bytes, a name is not.)"""
+    """Return the keys of the names that are left out: all but the first of each inode. (A key is short.)"""
     return {key_of(join(member.directory, member.name), 0) for group in ledger.groups() for member in group[1:]}
 
 
@@ -222,7 +222,8 @@ def _last_line(said: bytes) -> str:
 def index_of_finished(finished: Path, target: Path, earlier: int = 0) -> None:
     """Put the lines about finished files, by directory, into a file that workers can look them up in.
 
-    The first `earlier` bytes are of a run before this one. Its summary says since when: the time, in nanoseconds since the epoch, before which no transfer had begun.
+    The first `earlier` bytes are of a run before this one. Its summary says since when: the time, in
+    nanoseconds since the epoch, before which no transfer had begun.
     """
     since = 0
     writer = FrameWriter(os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))

@@ -1,4 +1,4 @@
-"""Makes the names of one source inode one inode in staging, and puts what came of it into the blocks of the manifest."""
+"""Makes the names of one source inode one inode in staging, and puts what came of it into the manifest's blocks."""
 
 from __future__ import annotations
 

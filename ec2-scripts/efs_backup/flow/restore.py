@@ -93,8 +93,9 @@ class RestoreReport:
         would = "would be " if self.dry_run else ""
         text.append(
             f"{self.outcome}: {self.snapshot} ({self.id}) to {self.target}: {len(self.created):,} {would}created, "
-            f"{len(self.replaced):,} {would}replaced, {len(self.deleted):,} {would}deleted, {self.unchanged:,} unchanged; "
-            f"{size(self.bytes_transferred)} copied in {duration(sum(self.seconds.values()))}"
+            f"{len(self.replaced):,} {would}replaced, {len(self.deleted):,} {would}deleted, "
+            f"{self.unchanged:,} unchanged; {size(self.bytes_transferred)} copied in "
+            f"{duration(sum(self.seconds.values()))}"
         )
         return text
 
