@@ -223,7 +223,8 @@ class BackupRun:
         if is_another_source(recorded, self.identity, then, now):
             raise UsageError(
                 f"the source {self.options.source} is not the tree that the snapshots under "
-                f"{self.store.path} with interval {self.options.interval} were made from: use another --folder-label, or --accept-source if it is"
+                f"{self.store.path} with interval {self.options.interval} were made from: "
+                "use another --folder-label, or --accept-source if it is"
             )
 
     def _prepare_staging(self, survey: Survey) -> Snapshot | None:
