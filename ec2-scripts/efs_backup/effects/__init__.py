@@ -1,0 +1,1 @@
+"""What touches the world: processes, file systems, locks, signals, files of the engine's own."""

@@ -1,0 +1,141 @@
+"""The lock of a folder label, and the heartbeat that shows it is still held.
+
+On NFS a lock is no fence: after the lease another machine gets it while the old holder's mkdir still works. Only a
+write and fsync through the locked descriptor fails then. So a thread does that every few seconds, a failed or late
+beat stops every worker, and a beat is demanded before each step that cannot be taken back.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import threading
+import time
+from types import TracebackType
+
+from efs_backup.effects.stop import FENCED, StopFlag
+from efs_backup.pure.errors import BackupError, FenceError, LockedError, explain
+
+BEAT_SECONDS = 4.0
+LATE_SECONDS = 30.0
+"""A lease is at least 45 seconds; a holder that could not beat for this long stops before another can have the lock."""
+DEAD_HOLDER_SECONDS = 120.0
+"""How long to wait for the lock of a holder whose heartbeat stands still: a dead machine's lease must run out."""
+_POLL_SECONDS = 0.25
+_LINE = 128
+
+
+class Lock:
+    """The exclusive lock of a folder label, as a context manager. Raises LockedError if another run holds it."""
+
+    def __init__(self, directory: int, name: str, path: str, flag: StopFlag) -> None:
+        """Prepare to lock the file `name` in a directory; `path` is what a person calls it."""
+        self._directory, self._name, self._path, self._flag = directory, name, path, flag
+        self._descriptor = -1
+        self._beats = 0
+        self._last = 0.0
+        self._done = threading.Event()
+        self._beating = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Lock:
+        """Take the lock and write the first beat. The heartbeat itself is started by `start`."""
+        self._descriptor = os.open(
+            self._name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self._directory
+        )
+        try:
+            self._wait()
+            self._write_beat()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the heartbeat and let go of the lock."""
+        self._done.set()
+        if self._thread:
+            self._thread.join()
+        os.close(self._descriptor)
+
+    @property
+    def descriptor(self) -> int:
+        """Return the locked descriptor: whatever process inherits it keeps the lock until it has ended."""
+        return self._descriptor
+
+    def start(self) -> None:
+        """Start the heartbeat thread (after the worker processes have been forked)."""
+        self._thread = threading.Thread(target=self._beat_until_done, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def demand(self) -> None:
+        """Beat now; raise FenceError unless the lock is still held. Called before each step that counts."""
+        if self._flag.state == FENCED or not self._beat():
+            raise FenceError(
+                f"the lock {self._path} was lost: another machine may be at work, so nothing more is written; run again"
+            )
+
+    def _wait(self) -> None:
+        """Take the lock, waiting only for a holder whose heartbeat stands still."""
+        began = time.monotonic()
+        first: bytes | None = None
+        while not self._try():
+            beat = self._read_beat()
+            first = beat if first is None else first
+            waited = time.monotonic() - began
+            if beat != first or waited > DEAD_HOLDER_SECONDS:
+                raise LockedError(f"another run holds the lock {self._path} ({self._holder(beat)}): wait for it to end")
+            time.sleep(_POLL_SECONDS)
+
+    def _try(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                return False
+            raise explain(error, self._path) from error
+        return True
+
+    def _read_beat(self) -> bytes:
+        """Read what the holder wrote last; opened anew, because NFS looks for others' writes only on open."""
+        descriptor = os.open(self._name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
+        try:
+            return os.pread(descriptor, _LINE, 0)
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def _holder(beat: bytes) -> str:
+        return beat.decode("utf-8", "replace").strip() or "its holder has written nothing"
+
+    def _write_beat(self) -> None:
+        self._beats += 1
+        line = f"beat {self._beats} of process {os.getpid()} on {socket.gethostname()}"[: _LINE - 1]
+        try:
+            os.pwrite(self._descriptor, line.ljust(_LINE - 1).encode("utf-8")[: _LINE - 1] + b"\n", 0)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise explain(error, self._path) from error
+        self._last = time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def _beat(self) -> bool:
+        """Write one beat; tell whether it was in time. A failed or late one stops all workers for good."""
+        with self._beating:
+            before = self._last
+            try:
+                self._write_beat()
+                in_time = self._last - before < LATE_SECONDS
+            except BackupError:
+                in_time = False
+            if not in_time:
+                self._flag.raise_fenced()
+            return in_time
+
+    def _beat_until_done(self) -> None:
+        while not self._done.wait(BEAT_SECONDS):
+            if not self._beat():
+                return

@@ -1,0 +1,58 @@
+"""What is mounted where, from /proc/self/mountinfo (man 5 proc)."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+NETWORK_TYPES = frozenset({"nfs", "nfs4"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mount: where, of what type, and from what device or server."""
+
+    point: str
+    kind: str
+    source: str
+    root: str
+
+
+def mounts() -> list[Mount]:
+    """Return all mounts of this mount namespace, in the order they were made."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        return [_parse(line) for line in lines]
+
+
+def mount_of(path: str) -> Mount:
+    """Return the mount that a path (any path that exists) lies on."""
+    real = os.path.realpath(path)
+    covering = [m for m in mounts() if m.point == "/" or real == m.point or real.startswith(m.point + "/")]
+    return max(reversed(covering), key=lambda m: len(m.point))
+
+
+def mounts_below(path: str) -> list[str]:
+    """Return the paths, relative to path, at which something is mounted below it."""
+    prefix = os.path.realpath(path).rstrip("/") + "/"
+    return sorted({m.point[len(prefix) :] for m in mounts() if m.point.startswith(prefix) and m.point != prefix})
+
+
+def file_system_name(path: str) -> str:
+    """Return a name of the path's file system that stays the same across mounts and boots where the kernel has one."""
+    identifier = os.statvfs(path).f_fsid
+    mount = mount_of(path)
+    if identifier and mount.kind not in NETWORK_TYPES:
+        return f"{mount.kind}:{identifier:x}"
+    return f"{mount.kind}:{mount.source}"
+
+
+def _parse(line: str) -> Mount:
+    fields, _, rest = line.partition(" - ")
+    root, point = fields.split(" ")[3:5]
+    kind, source = rest.split(" ")[:2]
+    return Mount(_unescape(point), kind, _unescape(source), _unescape(root))
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m.group(1), 8)), text)

@@ -1,0 +1,61 @@
+"""Tries out the file system that backups are written to, before anything else is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+
+from efs_backup.effects.tree import unlink
+from efs_backup.pure.errors import SPACE_ERRNOS, UsageError, explain
+
+_OWNER = 54321
+_MODE = 0o4751
+_MTIME_NS = 1_000_000_000_123_456_789
+
+
+def probe(directory: int, name: str, path: str) -> None:
+    """Make a file in a directory, give it an owner, setuid, a time in nanoseconds and a second link, and look.
+
+    Raises UsageError that says what the file system lacks. `path` is what a person calls the directory.
+    """
+    second = f"{name}.link"
+    try:
+        _try_out(directory, name, second, path)
+    except OSError as error:
+        if error.errno in SPACE_ERRNOS:
+            raise explain(error, path) from error
+        raise UsageError(
+            f"{path} refuses what a backup needs ({error.strerror}): mount it read-write, without root squash, "
+            "and on EFS with ClientWrite and ClientRootAccess"
+        ) from error
+    finally:
+        for made in (name, second):
+            with suppress(OSError):
+                unlink(directory, made)
+
+
+def _try_out(directory: int, name: str, second: str, path: str) -> None:
+    for left_over in (name, second):
+        unlink(directory, left_over)
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    try:
+        os.fchown(descriptor, _OWNER, _OWNER)
+        os.fchmod(descriptor, _MODE)
+        os.utime(descriptor, ns=(_MTIME_NS, _MTIME_NS))
+        os.link(name, second, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+        made = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    lacking = [
+        what
+        for what, fits in (
+            ("owners (is root squashed?)", (made.st_uid, made.st_gid) == (_OWNER, _OWNER)),
+            ("the setuid bit", stat.S_IMODE(made.st_mode) == _MODE),
+            ("times in nanoseconds", made.st_mtime_ns == _MTIME_NS),
+            ("hard links", made.st_nlink == 2),
+        )
+        if not fits
+    ]
+    if lacking:
+        raise UsageError(f"{path} does not keep {', '.join(lacking)}: a backup there would not be exact")

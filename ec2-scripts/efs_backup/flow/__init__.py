@@ -1,0 +1,1 @@
+"""The verbs: backup, restore, verify, list; each reads as the steps it takes."""

@@ -1,0 +1,516 @@
+"""The backup: lock, recover, prepare staging, transfer, compare, seal, publish, prune, report."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from efs_backup.effects import tree
+from efs_backup.effects.files import sync_directory, write_durably
+from efs_backup.effects.frames import FrameWriter
+from efs_backup.effects.ledger import Ledger
+from efs_backup.effects.lock import Lock
+from efs_backup.effects.manifest import Manifest, recover_progress
+from efs_backup.effects.mounts import file_system_name, mounts_below
+from efs_backup.effects.probe import probe
+from efs_backup.effects.processes import work_directory
+from efs_backup.effects.stop import FENCED, StopFlag, draining_signals
+from efs_backup.effects.store import Store, Survey, rotate
+from efs_backup.effects.syscalls import syncfs
+from efs_backup.flow import first_copy
+from efs_backup.flow.hardlinks import unite_hard_links
+from efs_backup.flow.options import BackupOptions, demand_apart, demand_directory, demand_root, workers_for
+from efs_backup.flow.pool import Pool
+from efs_backup.flow.progress import Progress, now_iso
+from efs_backup.flow.task import DirectoryTask, EmptyTask, Outcome, RemoveTask, ScanTask, Trees
+from efs_backup.flow.verdicts import damaged_inodes
+from efs_backup.pure.catalog import Catalog, Snapshot
+from efs_backup.pure.compare import Rule
+from efs_backup.pure.errors import BackupError, DrainedError, FenceError, SourceError, UsageError, explain
+from efs_backup.pure.identity import Identity, is_another_source, same_file_system
+from efs_backup.pure.layout import COPIED, JOURNAL, LOCK, MANIFESTS, PRIVATE, PROGRESS, SPARE, STAGING, TRASH
+from efs_backup.pure.report import INCOMPLETE, SUCCESS, BackupReport
+from efs_backup.pure.rotation import Standing, rotation
+
+FORMAT = 1
+_FILL_TURNS = 7
+_GARBAGE = 0.25
+"""From which share of useless bytes on a manifest is written anew before it is sealed."""
+
+
+def backup(options: BackupOptions) -> BackupReport:
+    """Make one snapshot of the source; return what came of it. Raises BackupError if none was published."""
+    demand_root()
+    demand_directory(options.source, "--source")
+    demand_directory(options.backup, "--backup")
+    demand_apart(options.source, options.backup)
+    tools = first_copy.find_tools()
+    flag = StopFlag()
+    with ExitStack() as resources:
+        resources.enter_context(draining_signals(flag))
+        store = _open_label(options)
+        resources.callback(store.close)
+        lock = resources.enter_context(_lock(store, flag))
+        progress = resources.enter_context(Progress(options.progress_file))
+        run = BackupRun(options, tools, store, lock, flag, progress, resources)
+        try:
+            return run.run()
+        except DrainedError as error:
+            if flag.state == FENCED:
+                raise FenceError(
+                    f"the lock {store.shown(PRIVATE)}/{LOCK} was lost: nothing more is written; run again"
+                ) from error
+            raise
+
+
+def _open_label(options: BackupOptions) -> Store:
+    """Make the folder label if it is not there, readable by root only, and open it."""
+    path = f"{options.backup.rstrip('/')}/{options.label}"
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        store = Store(options.backup, options.label, options.interval)
+        if tree.look_at(store.root, PRIVATE) is None:
+            # Also a folder that is taken over: its snapshots hold copies of files that were not readable by everybody.
+            os.fchmod(store.root, 0o700)
+            os.mkdir(PRIVATE, 0o700, dir_fd=store.root)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise explain(error, path) from error
+    return store
+
+
+def _lock(store: Store, flag: StopFlag) -> Lock:
+    private = os.open(PRIVATE, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=store.root)
+    return Lock(private, LOCK, f"{store.shown(PRIVATE)}/{LOCK}", flag)
+
+
+class BackupRun:
+    """One run, with what its steps share."""
+
+    def __init__(
+        self,
+        options: BackupOptions,
+        tools: first_copy.Tools,
+        store: Store,
+        lock: Lock,
+        flag: StopFlag,
+        progress: Progress,
+        resources: ExitStack,
+    ) -> None:
+        """Take what is needed; nothing is done yet."""
+        self.options, self.tools, self.store, self.lock = options, tools, store, lock
+        self.flag, self.progress, self.resources = flag, progress, resources
+        self.names = store.names
+        self.total = Outcome()
+        self.notes: list[str] = []
+        self.started = now_iso()
+        self.id = f"{self.started.replace('-', '').replace(':', '')}-{secrets.token_hex(3)}"
+        self.work = Path(resources.enter_context(work_directory()))
+        self.source = tree.open_root(options.source)
+        resources.callback(os.close, self.source)
+        status = os.fstat(self.source)
+        self.source_status = status
+        name = options.source_id or file_system_name(options.source)
+        self.identity = Identity(name, status.st_ino)
+
+    def run(self) -> BackupReport:
+        """Take all steps."""
+        self.progress.begin("prepare")
+        self._prepare_store()
+        survey = self._recover()
+        base = survey.standings[0] if survey.standings else None
+        base_manifest = self._base_manifest(base)
+        rule = self._examine_source(base, base_manifest)
+        spare = self._prepare_staging(survey)
+        writer, known = self._open_progress()
+        ledger = Ledger(self.work / "ledger")
+        self.resources.callback(ledger.close)
+        trees = self._trees(base, base_manifest, spare, known, rule)
+        copied = None
+        if base is None:
+            copied = self._first_copy(trees)
+        if copied is not None:
+            trees = replace(trees, copied=str(copied[0]), copied_since_ns=copied[1])
+        self.progress.begin("compare", *self._expected(base))
+        with self._pool(trees) as pool:
+            try:
+                pool.run([DirectoryTask("")], self._taker(writer, ledger), self._tick(writer))
+                self.progress.begin("link")
+                unite_hard_links(pool, ledger, writer, self._taker(writer, ledger), self._tick(writer))
+            except BaseException:
+                self._keep_progress(writer)
+                raise
+            sealed = self._seal(writer, base_manifest)
+            expired = self._publish(sealed)
+            self._prune(pool, expired)
+        self.progress.end()
+        return self._report(sealed, expired)
+
+    # prepare
+
+    def _prepare_store(self) -> None:
+        """Make the engine's directories, and see that the file system can hold exact snapshots."""
+        try:
+            self.store.prepare()
+            with tree.directory(self.store.root, self.names.private) as private:
+                probe(private, "probe", self.store.shown(self.names.private))
+        except OSError as error:
+            raise explain(error, self.store.shown(self.names.private)) from error
+
+    def _recover(self) -> Survey:
+        """Finish a rotation that was cut off; return what is published."""
+        survey = self.store.survey()
+        if survey.journal is not None:
+            self.notes.append("a rotation that was cut off has been finished")
+            rotate(self.store, survey.journal, self.lock.demand)
+            survey = self.store.survey()
+        return survey
+
+    def _base_manifest(self, base: Standing | None) -> Manifest | None:
+        """Open the base's manifest; a snapshot that was taken over has none."""
+        if base is None or not base.snapshot.has_manifest:
+            return None
+        path = self.store.shown(self.names.manifest(base.snapshot.id))
+        if not os.path.exists(path):
+            self.notes.append(f"the manifest of {base.path} is lost: attributes decide what has changed")
+            return None
+        manifest = Manifest(path, path)
+        self.resources.callback(manifest.close)
+        return manifest
+
+    def _examine_source(self, base: Standing | None, manifest: Manifest | None) -> Rule:
+        """See that this is the source the base was made from, and how far it can be compared; return the rule."""
+        try:
+            listing = tree.retried(lambda: tree.list_directory(self.source))
+        except OSError as error:
+            raise SourceError(f"the source {self.options.source} cannot be listed: {error.strerror}") from error
+        if not listing.files and not listing.directories and self._has_content(base) and not self.options.allow_empty:
+            raise SourceError(
+                f"the source {self.options.source} is empty and the last snapshot is not: is it mounted? "
+                "(--allow-empty backs it up all the same)"
+            )
+        recorded = None
+        if manifest is not None:
+            was = manifest.summary["source"]
+            recorded = Identity(was["file_system"], was["root"])
+            self._demand_same_source(recorded, manifest, listing)
+        same = same_file_system(recorded, self.identity)
+        if not same:
+            self.notes.append(
+                "the source is on another file system than the last snapshot's: ctime and inodes are not compared"
+            )
+        return Rule(same, damaged_inodes(self.store))
+
+    def _has_content(self, base: Standing | None) -> bool:
+        if base is None:
+            return False
+        with tree.directory(self.store.root, base.path) as descriptor:
+            return bool(os.listdir(descriptor))
+
+    def _demand_same_source(self, recorded: Identity, manifest: Manifest, listing: tree.Listing) -> None:
+        head = manifest.packed("")
+        if head is None or self.options.accept_source:
+            return
+        then: dict[str, tuple[int, ...]] = {n: (r[0], r[1], r[2], r[3], r[4]) for n, r in head.sources().items()}
+        then.update(dict.fromkeys(head.directories, ()))
+        now: dict[str, tuple[int, ...]] = {n: (r[0], r[1], r[2], r[3], r[4]) for n, r in listing.files.items()}
+        now.update(dict.fromkeys(listing.directories, ()))
+        if is_another_source(recorded, self.identity, then, now):
+            raise UsageError(
+                f"the source {self.options.source} is not the tree that the snapshots under {self.store.path} with interval "
+                f"{self.options.interval} were made from: use another --folder-label, or --accept-source if it is"
+            )
+
+    def _prepare_staging(self, survey: Survey) -> Snapshot | None:
+        """See that staging is there: what the last run left, else the spare, else a new directory.
+
+        Returns the snapshot that staging was once, if it was one.
+        """
+        staging, spare = self.store.staging_or_spare()
+        once = survey.catalog.spare
+        if staging is None:
+            path = self.names.own(STAGING)
+            if spare is not None and once is not None and once.inode == spare:
+                if self.store.is_free(once.id):
+                    tree.rename(self.store.root, self.names.own(SPARE), self.store.root, path)
+                    return once
+                self.notes.append("the spare is being read: this night works without it")
+            tree.make_directory(self.store.root, path)
+            self._forget_progress()
+            return None
+        return once if once is not None and once.inode == staging else None
+
+    def _forget_progress(self) -> None:
+        """What was known of a staging directory that is gone is worth nothing."""
+        for name in (PROGRESS, COPIED):
+            tree.unlink(self.store.root, self.names.own(name))
+
+    def _open_progress(self) -> tuple[FrameWriter, str | None]:
+        """Open the manifest that is being written; return it, and what a dead run left in it, if it did."""
+        path = self.names.own(PROGRESS)
+        try:
+            descriptor = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.store.root
+            )
+            if os.fstat(descriptor).st_size == 0:
+                return FrameWriter(descriptor), None
+            known = self.work / "known"
+            return recover_progress(descriptor, known), str(known)
+        except OSError as error:
+            raise explain(error, self.store.shown(path)) from error
+
+    def _trees(
+        self, base: Standing | None, manifest: Manifest | None, spare: Snapshot | None, known: str | None, rule: Rule
+    ) -> Trees:
+        path = self.store.shown
+        spare_manifest = path(self.names.manifest(spare.id)) if spare and spare.has_manifest else None
+        run = int(manifest.summary["run"]) + 1 if manifest else 0
+        return Trees(
+            source=self.options.source,
+            staging=path(self.names.own(STAGING)),
+            trash=path(self.names.own(TRASH)),
+            source_device=self.source_status.st_dev,
+            source_inode=self.source_status.st_ino,
+            rule=rule,
+            base=path(base.path) if base else None,
+            base_manifest=path(self.names.manifest(base.snapshot.id)) if base and manifest else None,
+            spare_manifest=spare_manifest if spare_manifest and os.path.exists(spare_manifest) else None,
+            progress=known,
+            other_mounts=frozenset(mounts_below(self.options.source)),
+            fill_turn=(run, _FILL_TURNS),
+        )
+
+    def _pool(self, trees: Trees) -> Pool:
+        workers = workers_for(self.options.workers, [self.options.source, self.options.backup])
+        pool = Pool(trees, self.flag, workers.processes, workers.threads)
+        self.lock.start()
+        return pool
+
+    def _expected(self, base: Standing | None) -> tuple[int, int]:
+        if base is not None:
+            return base.snapshot.files or 0, base.snapshot.bytes or 0
+        return self.total.scanned, self.total.scanned_bytes
+
+    # transfer
+
+    def _first_copy(self, trees: Trees) -> tuple[Path, int] | None:
+        """Let fpsync move the bulk; return where to look up what it said, and since when. None if there is nothing."""
+        self.progress.begin("scan")
+        ledger = Ledger(self.work / "scan")
+        with Pool(trees, self.flag, workers_for(self.options.workers, [self.options.source]).processes, 1) as pool:
+            pool.run(
+                [ScanTask("")],
+                self._scan_taker(ledger),
+                lambda: self.progress.update(self.total.scanned, self.total.scanned_bytes),
+            )
+        files, count = self.total.scanned, self.total.scanned_bytes
+        finished = self.store.shown(self.names.own(COPIED))
+        if files:
+            self.progress.begin("transfer", files, count)
+            self._transfer(trees, ledger, finished, files)
+        ledger.close()
+        self.total.scanned = self.total.scanned_bytes = 0
+        if not os.path.exists(finished):
+            return None
+        target = self.work / "copied"
+        return target, first_copy.index_of_finished(Path(finished), target)
+
+    def _scan_taker(self, ledger: Ledger) -> Callable[[Outcome], None]:
+        def take(outcome: Outcome) -> None:
+            ledger.sight(outcome.sightings)
+            outcome.sightings = []
+            self.total.add(outcome)
+
+        return take
+
+    def _transfer(self, trees: Trees, ledger: Ledger, finished: str, files: int) -> None:
+        workers = workers_for(self.options.workers, [self.options.source, self.options.backup])
+        done = 0
+
+        def on_finished(lines: int) -> None:
+            nonlocal done
+            done += lines
+            self.progress.update(done, 0)
+
+        try:
+            descriptor = os.open(finished, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with first_copy.begin_finished_log(descriptor) as log:
+                work = self.work / "fpsync"
+                work.mkdir()
+                first_copy.Transfer(
+                    self.tools, trees.source, trees.staging, workers.jobs, files, work, log,
+                    (self.lock.descriptor,), self.flag, on_finished,
+                    Path(self.options.log_directory) if self.options.log_directory else None,
+                ).run(ledger)  # fmt: skip
+        except OSError as error:
+            raise explain(error, error.filename or finished) from error
+
+    # compare
+
+    def _taker(self, writer: FrameWriter, ledger: Ledger) -> Callable[[Outcome], None]:
+        def take(outcome: Outcome) -> None:
+            try:
+                for block in outcome.blocks:
+                    writer.append(block.path, block.bucket, block.payload, block.files, block.bytes)
+            except OSError as error:
+                raise explain(error, self.store.shown(self.names.own(PROGRESS))) from error
+            ledger.sight(outcome.sightings)
+            outcome.blocks, outcome.sightings = [], []
+            self.total.add(outcome)
+
+        return take
+
+    def _tick(self, writer: FrameWriter) -> Callable[[], None]:
+        """Return what is called twice a second: tell the progress, and make it durable now and then."""
+        saved = [self.total.transferred]
+
+        def tick() -> None:
+            self.progress.update(self.total.scanned, self.total.scanned_bytes)
+            if self.total.transferred != saved[0] and self.progress.save_is_due():
+                saved[0] = self.total.transferred
+                writer.sync()
+
+        return tick
+
+    def _keep_progress(self, writer: FrameWriter) -> None:
+        """Keep what is known of staging for the next run, whatever ended this one (also a full file system)."""
+        with suppress(OSError):
+            writer.sync()
+
+    # seal and publish
+
+    def _seal(self, writer: FrameWriter, base: Manifest | None) -> Snapshot:
+        """Make staging and its manifest durable, once more sure that the source is what it was."""
+        self.progress.begin("seal")
+        self.flag.check()
+        self._demand_same_root()
+        self.lock.demand()
+        frames, files, count = writer.totals()
+        complete = not self.total.unreadable
+        snapshot = Snapshot(
+            self.id, self.store.inode(self.names.own(STAGING)) or 0, complete, self.started, now_iso(), files, count,
+            checksums_complete=not self.total.checksums_missing,
+        )  # fmt: skip
+        summary = {
+            "format": FORMAT, "id": self.id, "interval": self.options.interval, "started": self.started,
+            "finished": snapshot.finished, "files": files, "bytes": count, "blocks": frames, "complete": complete,
+            "checksum": "md5", "source": {"file_system": self.identity.file_system, "root": self.identity.root},
+            "run": int(base.summary["run"]) + 1 if base else 0,
+        }  # fmt: skip
+        try:
+            writer = self._compacted(writer)
+            writer.seal(summary)
+            writer.close()
+            syncfs(self.store.root)
+            sync_directory(self.store.root, self.names.private)
+        except OSError as error:
+            raise explain(error, self.store.shown(self.names.own(PROGRESS))) from error
+        return snapshot
+
+    def _demand_same_root(self) -> None:
+        """A source that was unmounted in the middle looks empty; nothing of it may be believed."""
+        try:
+            now = os.stat(self.options.source)
+        except OSError as error:
+            raise SourceError(
+                f"the source {self.options.source} is gone: {error.strerror}; nothing is published"
+            ) from error
+        if not os.path.samestat(now, self.source_status):
+            raise SourceError(
+                f"the source {self.options.source} is no longer what was mounted there: nothing is published"
+            )
+
+    def _compacted(self, writer: FrameWriter) -> FrameWriter:
+        """Return a writer without what nobody will read, if that is much or wrong."""
+        removed = tuple(self.total.removed)
+        if not removed and writer.garbage() < _GARBAGE:
+            return writer
+        path = self.names.own(PROGRESS)
+        fresh = os.open(
+            f"{path}.new", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self.store.root
+        )
+        other = FrameWriter(fresh)
+        writer.copy_to(other, lambda at: any(at == gone or at.startswith(f"{gone}/") for gone in removed))
+        writer.close()
+        other.sync()
+        os.replace(f"{path}.new", path, src_dir_fd=self.store.root, dst_dir_fd=self.store.root)
+        return other
+
+    def _publish(self, sealed: Snapshot) -> list[str]:
+        """Rotate: from the moment the journal stands, the new set of snapshots is the one that counts."""
+        self.progress.begin("publish")
+        survey = self.store.survey()
+        _, spare = self.store.staging_or_spare()
+        journal = rotation(self.names, survey.standings, sealed, self.options.retain, spare is None)
+        if spare is not None and survey.catalog.spare is not None:
+            journal = replace(journal, after=replace(journal.after, spare=survey.catalog.spare))
+        self.flag.check()
+        self.lock.demand()
+        write_durably(
+            self.store.root, self.names.own(JOURNAL), journal.to_json(), self.store.shown(self.names.own(JOURNAL))
+        )
+        rotate(self.store, journal, self.lock.demand)
+        kept = {s.id for s in journal.after.snapshots}
+        return [s.snapshot.id for s in survey.standings if s.snapshot.id not in kept]
+
+    def _prune(self, pool: Pool, expired: list[str]) -> None:
+        """Remove what has expired, but for the spare. Being stopped here is no failure: the next run goes on with it."""
+        self.progress.begin("prune")
+        tree.unlink(self.store.root, self.names.own(COPIED))
+        try:
+            self._drop_manifests()
+            names = [name for name in self.store.trash_names() if self.store.is_free(name)]
+            if names:
+                pool.run([EmptyTask(name) for name in names], lambda outcome: None, lambda: None)
+                pool.run([RemoveTask(name) for name in names], lambda outcome: None, lambda: None)
+        except DrainedError:
+            self.notes.append("stopped while removing what has expired: the next run goes on with that")
+        except (BackupError, OSError) as error:
+            self.notes.append(f"what has expired could not be removed ({error}): the next run tries again")
+
+    def _drop_manifests(self) -> None:
+        """Remove the manifests of snapshots that are gone for good; one that somebody reads stays for the next night."""
+        catalog: Catalog = self.store.survey().catalog
+        known = {s.id for s in catalog.snapshots} | ({catalog.spare.id} if catalog.spare else set())
+        with tree.directory(self.store.root, self.names.own(MANIFESTS)) as manifests:
+            for name in os.listdir(manifests):
+                snapshot_id = name.removesuffix(".verified")
+                if snapshot_id not in known and self.store.is_free(snapshot_id):
+                    tree.unlink(manifests, name)
+
+    # report
+
+    def _report(self, sealed: Snapshot, expired: list[str]) -> BackupReport:
+        total = self.total
+        return BackupReport(
+            outcome=SUCCESS if sealed.complete else INCOMPLETE,
+            snapshot=self.store.shown(self.names.snapshot(0)),
+            id=sealed.id,
+            complete=sealed.complete,
+            started=self.started,
+            finished=sealed.finished or now_iso(),
+            files=sealed.files or 0,
+            directories=total.directories,
+            bytes=sealed.bytes or 0,
+            files_transferred=total.transferred,
+            bytes_transferred=total.bytes_transferred,
+            files_linked=total.linked,
+            files_kept=total.kept,
+            files_deleted=total.deleted,
+            link_limit_copies=total.link_limit_copies,
+            split_groups=sorted(set(total.split_groups)),
+            changed_during_backup=sorted(set(total.changed)),
+            unreadable=sorted(set(total.unreadable)),
+            other_mounts=sorted(set(total.other_mounts)),
+            not_kept=dict(sorted(total.not_kept)),
+            notes=self.notes,
+            expired=expired,
+            seconds=self.progress.seconds,
+            phases=self.progress.times,
+        )

@@ -1,0 +1,661 @@
+"""Brings one directory of staging to what the source has: list, compare, do, note.
+
+Source, base and staging are looked at together. Where a whole directory is what base and staging say, that is seen by
+comparing two dictionaries, and the base's block is taken over byte by byte.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Collection, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from efs_backup.effects import tree
+from efs_backup.effects.copy import SETTLED_NS, has_xattrs, read_detail
+from efs_backup.effects.tree import GONE, Listing, list_directory
+from efs_backup.flow.entry import ChangedUnderneath, Here, carried, carry_out, carry_over
+from efs_backup.flow.task import BlockResult, DirectoryTask, Mode, Outcome
+from efs_backup.flow.workbench import Workbench
+from efs_backup.pure.block import (
+    BUCKET_ENTRIES,
+    Block,
+    DirectoryAttributes,
+    PackedBlock,
+    bucket_of,
+    buckets_for,
+    decode,
+    encode,
+)
+from efs_backup.pure.compare import Action, Decision, decide, filled_in, held_record, may_share
+from efs_backup.pure.errors import BackupError, SourceError, one_line
+from efs_backup.pure.layout import join
+from efs_backup.pure.links import Sighting
+from efs_backup.pure.records import (
+    DIRECTORY_OTHER_MOUNT,
+    DIRECTORY_PARTIAL,
+    DIRECTORY_UNREADABLE,
+    DIRECTORY_XATTRS,
+    KEPT_FIELDS,
+    Attributes,
+    Image,
+    Record,
+    attributes,
+    attributes_of,
+    copied_record,
+    image_of,
+    is_regular,
+)
+
+_ATTEMPTS = 3
+_SHARE_SECONDS = 10.0
+"""A directory that takes longer is handed back with what is done, so that a kill costs no more than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The source's side of a directory: its attributes and its listing."""
+
+    attributes: DirectoryAttributes
+    listing: Listing
+    carried: set[str]
+    """Subdirectories that cannot be looked at and are taken from the base."""
+
+
+class _Share(Exception):  # noqa: N818  not an error: the rest is left to the next turn
+    """The directory has had its share of time."""
+
+
+def process_directory(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
+    """Bring the directory of a task, without its subdirectories, to what the source has.
+
+    What came of it is added to `outcome`, also when the run is stopped or fails in the middle: what was copied until
+    then is known to the next run.
+    """
+    bench.flag.check()
+    done = Outcome()
+    try:
+        if task.mode is Mode.CARRY:
+            _carry(bench, task, done)
+        else:
+            _compare(bench, task, done)
+    except ChangedUnderneath:
+        _begin_again(bench, task, outcome)
+    except _Share:
+        outcome.add(done.unfinished())
+        outcome.tasks.append(replace(task, known=(*task.known, done.blocks[-1].payload)))
+    except (BackupError, OSError):
+        outcome.add(done.unfinished())
+        raise
+    else:
+        outcome.add(done)
+
+
+def _begin_again(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
+    if task.attempt + 1 < _ATTEMPTS:
+        outcome.tasks.append(replace(task, attempt=task.attempt + 1))
+    else:
+        outcome.changed.append(task.path)
+        _carry(bench, task, outcome)
+
+
+def _compare(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
+    with ExitStack() as resources:
+        try:
+            source = tree.retried(lambda: tree.open_directory(bench.source, task.path))
+            resources.callback(os.close, source)
+            other_mount = _is_other_mount(bench, task.path, source)
+            seen = None if other_mount else _look_at_source(source)
+        except OSError as error:
+            _unopened(bench, task, error, outcome)
+            return
+        staging = resources.enter_context(tree.directory(bench.staging, task.path))
+        here = Here(bench, task.path, source, staging, {}, outcome, resources)
+        if seen is None:
+            _other_mount(here, task)
+            return
+        if seen.listing.whole:
+            _compare_listed(here, task, seen)
+        else:
+            _compare_huge(here, task, seen)
+        _check_for_changes(here, task, seen)
+
+
+def _check_for_changes(here: Here, task: DirectoryTask, seen: _Source) -> None:
+    """Have the directory looked at once more if it changed while it was worked on; name it if it never holds still."""
+    if _directory_attributes(here.source, seen.attributes.flags) == seen.attributes:
+        return
+    if task.attempt + 1 < _ATTEMPTS:
+        here.outcome.tasks.append(replace(task, mode=Mode.AGAIN, attempt=task.attempt + 1, known=()))
+    else:
+        here.outcome.changed.append(task.path)
+
+
+def _unopened(bench: Workbench, task: DirectoryTask, error: OSError, outcome: Outcome) -> None:
+    """The source directory could not be opened or listed: gone or swapped since its parent was, or unreadable."""
+    if not task.path:
+        raise SourceError(one_line(f"the source {bench.trees.source} cannot be listed: {error.strerror}")) from error
+    if error.errno not in GONE:
+        _carry(bench, task, outcome)
+    elif task.attempt + 1 < _ATTEMPTS:
+        outcome.tasks.append(DirectoryTask(task.path.rpartition("/")[0], Mode.AGAIN, task.attempt + 1))
+    else:
+        outcome.changed.append(task.path)
+        _carry(bench, task, outcome)
+
+
+def _other_mount(here: Here, task: DirectoryTask) -> None:
+    """Another file system is mounted here: an empty directory stands for it, and it is named."""
+    directory = _directory_attributes(here.source, DIRECTORY_OTHER_MOUNT)
+    staged = _staged(here)
+    for name in staged.directories:
+        _put_away(here, name)
+    here.held = staged.files
+    for name in list(staged.files):
+        here.clear(name)
+    here.outcome.blocks.append(block_result(task.path, 0, Block(directory, {}, [])))
+    here.outcome.other_mounts.append(task.path)
+    here.outcome.directories += 1
+    _apply_attributes(here, directory)
+
+
+def _carry(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
+    """Take a directory from the base as it is, because the source does not let us read it; its subdirectories follow."""
+    outcome.unreadable.append(task.path)
+    with ExitStack() as resources:
+        staging = resources.enter_context(tree.directory(bench.staging, task.path))
+        here = Here(bench, task.path, -1, staging, {}, outcome, resources)
+        directory, files, directories, absent = _from_base(bench, task.path)
+        staged = _staged(here)
+        here.held = staged.files
+        made = _settle_directories(here, directories, staged.directories)
+        for name in [n for n in staged.files if n not in files]:
+            here.clear(name)
+        for name, record in files.items():
+            bench.flag.check()
+            kept = carried(here, name, record)
+            if kept is None:
+                here.absent.append(name)
+            else:
+                here.records[name] = kept
+        outcome.tasks.extend(_children(task, directories, made))
+        outcome.directories += 1
+        directory.flags |= DIRECTORY_UNREADABLE
+        _append_carried(here, directory, directories, absent)
+        _apply_attributes(here, directory)
+
+
+def _append_carried(here: Here, directory: DirectoryAttributes, directories: list[str], absent: list[str]) -> None:
+    """Note a carried directory, in as many blocks as its size asks for."""
+    buckets = buckets_for(len(here.records))
+    divided: list[dict[str, Record]] = [{} for _ in range(buckets)]
+    for name, record in here.records.items():
+        divided[bucket_of(name, buckets)][name] = record
+    for bucket, records in enumerate(divided):
+        first = bucket == 0
+        block = Block(
+            directory, records, directories if first else [], [*absent, *here.absent] if first else [], buckets
+        )
+        here.outcome.blocks.append(block_result(here.path, bucket, block))
+
+
+def _from_base(bench: Workbench, path: str) -> tuple[DirectoryAttributes, dict[str, Record], list[str], list[str]]:
+    """Return what the base says of a directory: attributes, records, subdirectories, names that are absent in it too."""
+    head = bench.base_manifest.packed(path) if bench.base_manifest else None
+    if head is not None and bench.base_manifest is not None:
+        files: dict[str, Record] = {}
+        for bucket in range(head.buckets):
+            block = bench.base_manifest.packed(path, bucket)
+            files.update(block.records() if block else {})
+        return head.directory, files, head.directories, head.absent
+    listed = bench.list_base(path) if bench.base_manifest is None else None
+    if listed is None:
+        return DirectoryAttributes(0o40700, 0, 0, 0, 0, 0), {}, [], []
+    with bench.base_directory(path) as descriptor:
+        return _directory_attributes(descriptor, 0), listed[0], listed[1], []
+
+
+def _is_other_mount(bench: Workbench, path: str, source: int) -> bool:
+    return path in bench.trees.other_mounts or os.fstat(source).st_dev != bench.trees.source_device
+
+
+def _look_at_source(source: int) -> _Source:
+    before = _directory_attributes(source, DIRECTORY_XATTRS if has_xattrs(source) else 0)
+    listing = tree.retried(lambda: list_directory(source, attributes_of, BUCKET_ENTRIES))
+    for name in list(listing.failed):
+        _look_again(source, name, listing)
+    return _Source(before, listing, set())
+
+
+def _look_again(source: int, name: str, listing: Listing) -> None:
+    """Try once more, with pauses, for the attributes of a name that a listing could not give."""
+    try:
+        entry = attributes(tree.status_again(source, name))
+    except FileNotFoundError:
+        del listing.failed[name]
+    except OSError as error:
+        listing.failed[name] = error.errno or errno.EIO
+    else:
+        del listing.failed[name]
+        if tree.is_directory(entry.mode):
+            listing.directories.append(name)
+        else:
+            listing.files[name] = entry
+
+
+def _directory_attributes(descriptor: int, flags: int) -> DirectoryAttributes:
+    status = os.fstat(descriptor)
+    return DirectoryAttributes(
+        status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, flags
+    )
+
+
+def _compare_listed(here: Here, task: DirectoryTask, seen: _Source) -> None:
+    """Compare a directory of ordinary size, all of whose names are in `seen`."""
+    base = here.bench.base_manifest.packed(task.path) if here.bench.base_manifest else None
+    staged = _staged(here)
+    if base is not None and not task.known and _is_unchanged(here, base, seen, staged):
+        _take_over(here, task, base, seen)
+        return
+    listed = None if here.bench.base_manifest else here.bench.list_base(task.path)
+    _confirm_gone(here, task, seen, _base_names(base, listed), staged)
+    part = Part(here, task, seen.attributes, 0, 1, listed[0] if listed else None)
+    here.held = staged.files
+    part.settle_directories(seen.listing.directories, staged.directories, seen.carried)
+    part.settle_files(seen.listing.files, seen.listing.failed, staged.files)
+    part.finish(seen.listing.directories)
+
+
+def _compare_huge(here: Here, task: DirectoryTask, seen: _Source) -> None:
+    """Compare a directory with very many names, a bucket of them at a time, so that memory stays flat."""
+    files, directories = tree.list_names(here.source)
+    staged_files, staged_directories = tree.list_names(here.staging)
+    base = here.bench.base_manifest.packed(task.path) if here.bench.base_manifest else None
+    buckets = max(buckets_for(len(files)), base.buckets if base else 1)
+    listed = None if here.bench.base_manifest else here.bench.list_base(task.path)
+    seen.listing.directories = directories
+    seen.listing.files = dict.fromkeys(files, ())
+    staged = Listing(dict.fromkeys(staged_files, ()), staged_directories)
+    _confirm_gone(here, task, seen, _all_base_names(here, task.path, base, listed), staged)
+    divided = _divided(seen.listing.files, buckets)
+    divided_staged = _divided(staged_files, buckets)
+    for bucket in range(buckets):
+        part = Part(here, task, seen.attributes, bucket, buckets, listed[0] if listed else None)
+        if bucket == 0:
+            part.settle_directories(seen.listing.directories, staged_directories, seen.carried)
+        found, failed = _looks(here.source, divided[bucket])
+        part.settle_files(found, failed, _images(here.staging, divided_staged[bucket]))
+        part.finish(seen.listing.directories if bucket == 0 else [])
+        here.records, here.absent = {}, []
+    _apply_attributes(here, seen.attributes)
+
+
+def _divided(names: Iterable[str], buckets: int) -> list[list[str]]:
+    divided: list[list[str]] = [[] for _ in range(buckets)]
+    for name in names:
+        divided[bucket_of(name, buckets)].append(name)
+    return divided
+
+
+def _looks(source: int, names: list[str]) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+    """Return (name -> attributes, name -> error number) of some names of a source directory."""
+    found: dict[str, tuple[int, ...]] = {}
+    failed: dict[str, int] = {}
+    for name in names:
+        try:
+            found[name] = attributes_of(tree.status_again(source, name))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            failed[name] = error.errno or errno.EIO
+    return found, failed
+
+
+def _images(staging: int, names: list[str]) -> dict[str, tuple[int, ...]]:
+    return {name: image_of(os.stat(name, dir_fd=staging, follow_symlinks=False)) for name in names}
+
+
+def _staged(here: Here) -> Listing:
+    return list_directory(here.staging, image_of)
+
+
+def _is_unchanged(here: Here, base: PackedBlock, seen: _Source, staged: Listing) -> bool:
+    """Tell whether source, base and staging all say the same of this directory, so that nothing is to be done."""
+    bench, listing = here.bench, seen.listing
+    return (
+        bench.trees.rule.same_file_system
+        and not listing.failed
+        and base.directory == seen.attributes
+        and base.buckets == 1
+        and not base.absent
+        and base.sources() == listing.files
+        and set(base.directories) == set(listing.directories)
+        and base.images() == staged.files
+        and set(base.directories) == set(staged.directories)
+        and not any(base.column(_FLAGS))
+        and bench.trees.rule.damaged.isdisjoint(base.column(_BINO))
+        and not (base.lacks_checksums() and bench.fill_is_due(here.path))
+    )
+
+
+_NLINK, _BINO, _FLAGS, _INO = 7, 8, 9, 6
+"""Positions in Record."""
+
+
+def _take_over(here: Here, task: DirectoryTask, base: PackedBlock, seen: _Source) -> None:
+    """Note an unchanged directory: the base's block is what the new manifest says of it."""
+    outcome = here.outcome
+    if base.size and max(base.column(_NLINK)) > 1:
+        for name, record in base.records().items():
+            if record.nlink > 1:
+                outcome.sightings.append(Sighting(record.ino, here.path, name, 0, 1, True, record.bino))
+    raw = here.bench.base_manifest.raw(task.path) if here.bench.base_manifest else None
+    assert raw is not None
+    outcome.blocks.append(BlockResult(task.path, 0, raw, base.size, base.total_bytes))
+    outcome.kept += base.size
+    outcome.scanned += base.size
+    outcome.scanned_bytes += base.total_bytes
+    outcome.checksums_missing += base.lacks_checksums()
+    outcome.directories += 1
+    outcome.tasks.extend(_children(task, base.directories, ()))
+    _apply_attributes(here, seen.attributes)
+
+
+def _children(
+    task: DirectoryTask, directories: Iterable[str], made: Collection[str], carried_names: Collection[str] = ()
+) -> list[DirectoryTask]:
+    """Return the tasks of the subdirectories that are still to be done."""
+    if task.known or task.mode is Mode.AGAIN:
+        directories = [d for d in directories if d in made]
+    carry_all = task.mode is Mode.CARRY
+    return [
+        DirectoryTask(join(task.path, name), Mode.CARRY if carry_all or name in carried_names else Mode.COMPARE)
+        for name in directories
+    ]
+
+
+def _base_names(
+    base: PackedBlock | None, listed: tuple[dict[str, Record], list[str]] | None
+) -> tuple[list[str], list[str]]:
+    if base is not None:
+        return base.names, base.directories
+    return (list(listed[0]), listed[1]) if listed else ([], [])
+
+
+def _all_base_names(
+    here: Here, path: str, base: PackedBlock | None, listed: tuple[dict[str, Record], list[str]] | None
+) -> tuple[list[str], list[str]]:
+    """Return the base's names in all buckets of a huge directory."""
+    if base is None or here.bench.base_manifest is None:
+        return _base_names(base, listed)
+    blocks = [here.bench.base_manifest.packed(path, bucket) for bucket in range(base.buckets)]
+    return [name for block in blocks if block for name in block.names], base.directories
+
+
+def _confirm_gone(
+    here: Here, task: DirectoryTask, seen: _Source, base: tuple[list[str], list[str]], staged: Listing
+) -> None:
+    """Look up by name what the base has and the listing has not; one listing's silence deletes nothing.
+
+    What is there after all joins the listing; a directory that cannot be looked at is carried over. Raises
+    ChangedUnderneath if this no longer is the directory at its path.
+    """
+    listing = seen.listing
+    there = {*listing.files, *listing.directories, *listing.failed}
+    gone = [name for names in base for name in names if name not in there and not _is_there(here, name, listing)]
+    seen.carried.update(name for name in base[1] if name in listing.failed)
+    for name in seen.carried:
+        del listing.failed[name]
+        listing.directories.append(name)
+    if not gone:
+        return
+    if not tree.same_directory(here.bench.source, here.path, here.source):
+        raise ChangedUnderneath
+    if task.attempt:
+        # An earlier attempt has counted what it took out of staging.
+        gone = [name for name in gone if name in staged.files or name in staged.directories]
+    lost_directories = set(base[1]).intersection(gone)
+    here.outcome.deleted += len(gone) - len(lost_directories)
+    here.outcome.deleted += sum(_files_below(here.bench, join(here.path, name)) for name in lost_directories)
+
+
+def _is_there(here: Here, name: str, listing: Listing) -> bool:
+    """Look a name up that a listing did not have; if it is there after all, it joins the listing."""
+    listing.failed[name] = errno.ENOENT
+    _look_again(here.source, name, listing)
+    return name in listing.files or name in listing.directories or name in listing.failed
+
+
+def _files_below(bench: Workbench, path: str) -> int:
+    """Return how many files the base's manifest has in a tree."""
+    if bench.base_manifest is None:
+        return 0
+    count, waiting = 0, [path]
+    while waiting:
+        at = waiting.pop()
+        head = bench.base_manifest.packed(at)
+        if head is None:
+            continue
+        waiting.extend(join(at, name) for name in head.directories)
+        others = (bench.base_manifest.packed(at, bucket) for bucket in range(1, head.buckets))
+        count += head.size + sum(block.size for block in others if block)
+    return count
+
+
+def _settle_directories(here: Here, wanted: Collection[str], staged: Collection[str]) -> set[str]:
+    """Make the subdirectories that are wanted, put away those that are not; return the names that were made."""
+    for name in set(staged).difference(wanted):
+        _put_away(here, name)
+    made = set(wanted).difference(staged)
+    for name in made:
+        here.clear(name)
+        tree.make_directory(here.staging, name)
+    return made
+
+
+def _put_away(here: Here, name: str) -> None:
+    """Move a directory of staging to the trash: one call, however much is in it."""
+    tree.rename(here.staging, name, here.bench.trash, here.bench.trash_name())
+    here.touched = True
+
+
+def free_of_silly_renames(here: Here) -> None:
+    """Move out what an NFS client leaves where a file was unlinked that somebody has open: a name `.nfs` and digits."""
+    for name in os.listdir(here.staging):
+        if name.startswith(".nfs") and name not in here.records:
+            _put_away(here, name)
+    here.unlinked = False
+
+
+def block_result(path: str, bucket: int, block: Block) -> BlockResult:
+    size = sum(r.size for r in block.files.values() if is_regular(r.mode))
+    return BlockResult(path, bucket, encode(block), len(block.files), size)
+
+
+def _apply_attributes(here: Here, wanted: DirectoryAttributes) -> None:
+    tree.apply_directory(here.staging, wanted.mode, wanted.uid, wanted.gid, wanted.mtime_ns, here.touched)
+    here.touched = False
+
+
+class Part:
+    """One bucket of a directory (all of it, unless it is huge) on its way from what was seen to its block."""
+
+    def __init__(
+        self,
+        here: Here,
+        task: DirectoryTask,
+        directory: DirectoryAttributes,
+        bucket: int,
+        buckets: int,
+        listed: dict[str, Record] | None,
+    ) -> None:
+        self.here, self.task, self.directory = here, task, directory
+        self.bucket, self.buckets = bucket, buckets
+        self.base = here.bench.base_records(task.path, bucket, buckets, listed)
+        self.known = self._known()
+        self._spare: dict[str, Record] | None = None
+        self._copied = here.bench.copied(task.path)
+        self._by_tool: Record | None = None
+        """What fpsync put under the name that was decided last."""
+        self._fill = here.bench.fill_is_due(task.path)
+
+    def _known(self) -> dict[str, Record]:
+        """Return what an interrupted run, or an earlier part of this task, put into staging."""
+        known: dict[str, Record] = {}
+        if self.here.bench.progress is not None:
+            known.update(self.here.bench.progress.records(self.task.path, self.bucket, self.buckets))
+        for raw in self.task.known:
+            block = decode(raw)
+            known.update({n: r for n, r in block.files.items() if bucket_of(n, self.buckets) == self.bucket})
+        return known
+
+    def spare(self, name: str) -> Record | None:
+        """Return the spare's record of a name; its block is read when it is first asked for."""
+        if self._spare is None:
+            manifest = self.here.bench.spare_manifest
+            self._spare = manifest.records(self.task.path, self.bucket, self.buckets) if manifest else {}
+        return self._spare.get(name)
+
+    def settle_directories(self, wanted: list[str], staged: list[str], carried_names: Collection[str]) -> None:
+        """Make the subdirectories the source has, and put away those it has not."""
+        made = _settle_directories(self.here, wanted, staged)
+        if self.task.attempt:
+            # What an earlier attempt noted of these must not stay in the manifest.
+            self.here.outcome.removed.extend(join(self.task.path, name) for name in set(staged).difference(wanted))
+        self.here.outcome.tasks.extend(_children(self.task, wanted, made, carried_names))
+        self.here.outcome.directories += 1
+
+    def settle_files(
+        self, found: dict[str, tuple[int, ...]], failed: dict[str, int], staged: dict[str, tuple[int, ...]]
+    ) -> None:
+        """Make every name of this part what the source has; on the way out of a run that ends, note what is done."""
+        here = self.here
+        # A directory of staging in whose place a file belongs was put away with the unwanted ones.
+        here.held = staged
+        for name in [n for n in staged if n not in found and n not in failed]:
+            here.clear(name)
+        try:
+            self._decide_all(found)
+            for name in failed:
+                carry_over(here, name, self.base.get(name))
+        except (_Share, BackupError, OSError):
+            here.outcome.blocks.append(self._partial())
+            raise
+
+    def _decide_all(self, found: dict[str, tuple[int, ...]]) -> None:
+        here, began = self.here, time.monotonic()
+        work: list[tuple[str, Attributes, Decision]] = []
+        for name, look in found.items():
+            base, held = self.base.get(name), here.held.get(name)
+            if (
+                base is not None
+                and held is not None
+                and look == base[:8]
+                and not base.flags
+                and self._stays(held, base)
+            ):
+                self._keep(name, base)
+            else:
+                self._decide(name, Attributes._make(look), work)
+        here.links_expected = sum(1 for _, _, decision in work if decision.action is Action.LINK)
+        for name, entry, decision in work:
+            here.bench.flag.check()
+            carry_out(here, name, entry, decision, self.base.get(name))
+            if time.monotonic() - began > _SHARE_SECONDS:
+                raise _Share
+        here.outcome.scanned += len(found)
+        here.outcome.scanned_bytes += sum(look[3] for look in found.values() if is_regular(look[0]))
+
+    def _stays(self, held: tuple[int, ...], base: Record) -> bool:
+        rule = self.here.bench.trees.rule
+        return (
+            rule.same_file_system
+            and held[KEPT_FIELDS] == base.bino
+            and held[:KEPT_FIELDS] == base[:KEPT_FIELDS]
+            and base.bino not in rule.damaged
+            and not (self._fill and not base.checksum and is_regular(base.mode))
+        )
+
+    def _keep(self, name: str, record: Record) -> None:
+        self.here.records[name] = record
+        self.here.outcome.kept += 1
+        if record.nlink > 1:
+            self._sight(record.ino, name, settled=True, bino=record.bino)
+
+    def _sight(self, ino: int, name: str, settled: bool, bino: int) -> None:
+        self.here.outcome.sightings.append(
+            Sighting(ino, self.task.path, name, self.bucket, self.buckets, settled, bino)
+        )
+
+    def _decide(self, name: str, entry: Attributes, work: list[tuple[str, Attributes, Decision]]) -> None:
+        """Decide one name: into `work`, or, if it is one of several names of an inode, left to its group."""
+        rule = self.here.bench.trees.rule
+        decision = self.decision(name, entry)
+        record = decision.record
+        if record is not None and record is self._by_tool:
+            self.here.outcome.transferred += 1
+            self.here.outcome.bytes_transferred += record.size if is_regular(record.mode) else 0
+        alone = entry.nlink <= 1 and (record is None or may_share(entry, record, rule))
+        if alone:
+            work.append((name, entry, decision))
+        elif entry.nlink <= 1 and rule.same_file_system:
+            work.append(
+                (name, entry, Decision(Action.COPY, "its inode in the base belongs to another file of the source"))
+            )
+        elif decision.action is Action.KEEP and record is not None and may_share(entry, record, rule):
+            self._keep(name, Record(*entry, record.bino, record.flags, record.checksum, record.detail))
+        else:
+            may_be_its = record is not None and (may_share(entry, record, rule) or not rule.same_file_system)
+            self._sight(entry.ino, name, settled=False, bino=record.bino if record and may_be_its else 0)
+
+    def decision(self, name: str, entry: Attributes) -> Decision:
+        """Return what is to be done for one name of the source, as if it were the only name of its inode."""
+        rule = self.here.bench.trees.rule
+        return filled_in(decide(entry, self.base.get(name), self._held(name, entry), rule), self._fill)
+
+    def _held(self, name: str, entry: Attributes) -> Record | None:
+        """Return the record of what staging has under a name, if any of those who should know does."""
+        self._by_tool = None
+        held = self.here.held.get(name)
+        if held is None:
+            return None
+        image, rule = Image._make(held), self.here.bench.trees.rule
+        self._by_tool = self._tool_record(name, entry, image)
+        near = held_record(image, (self.here.records.get(name), self.known.get(name), self.base.get(name)), rule)
+        return near or held_record(image, (self.spare(name), self._by_tool), rule)
+
+    def _tool_record(self, name: str, entry: Attributes, image: Image) -> Record | None:
+        """Return the record of what fpsync put under a name: what it read, if the source has held still since."""
+        bench = self.here.bench
+        if not bench.tool_copied or image[:KEPT_FIELDS] != entry[:KEPT_FIELDS]:
+            return None
+        if not is_regular(entry.mode):
+            made = Attributes._make((*image[:KEPT_FIELDS], 0, image.ino, 1))
+            detail = read_detail(self.here.staging, name, made)
+            return copied_record(entry, image.ino, b"", held_still=False)._replace(detail=detail)
+        file = self._copied.get(name)
+        if file is None or file.size != entry.size:
+            return None
+        held_still = entry.ctime_ns < bench.trees.copied_since_ns - SETTLED_NS
+        return copied_record(entry, image.ino, file.checksum, held_still)
+
+    def finish(self, directories: list[str]) -> None:
+        """Note the block of this part, and give the directory its attributes if it is all of it."""
+        here = self.here
+        if here.unlinked:
+            free_of_silly_renames(here)
+        block = Block(self.directory, here.records, directories, here.absent, self.buckets)
+        here.outcome.blocks.append(block_result(self.task.path, self.bucket, block))
+        here.outcome.checksums_missing += any(is_regular(r.mode) and not r.checksum for r in here.records.values())
+        if self.directory.flags & DIRECTORY_XATTRS:
+            here.outcome.not_kept.append((self.task.path, "extended attributes"))
+        if self.buckets == 1:
+            _apply_attributes(here, self.directory)
+
+    def _partial(self) -> BlockResult:
+        """Return what is known of this part when it is left before its end."""
+        files = {**self.known, **self.here.records}
+        directory = replace(self.directory, flags=self.directory.flags | DIRECTORY_PARTIAL)
+        return block_result(self.task.path, self.bucket, Block(directory, files, [], [], self.buckets))

@@ -1,0 +1,188 @@
+"""Makes the names of one source inode one inode in staging, and puts what came of it into the blocks of the manifest."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from efs_backup.effects import tree
+from efs_backup.effects.copy import SourceReadError, VanishedError, reads_source
+from efs_backup.flow.directory import Part, block_result, free_of_silly_renames
+from efs_backup.flow.entry import ChangedUnderneath, Here, carry_out, carry_over, copy_here, link_counted
+from efs_backup.flow.task import DirectoryTask, FinishTask, Group, GroupTask, Outcome
+from efs_backup.flow.workbench import Workbench
+from efs_backup.pure.block import DirectoryAttributes, decode
+from efs_backup.pure.compare import Action, Decision
+from efs_backup.pure.links import Sighting
+from efs_backup.pure.records import CARRIED, Record, attributes
+
+_NOWHERE = DirectoryAttributes(0, 0, 0, 0, 0, 0)
+
+
+def process_groups(bench: Workbench, task: GroupTask, outcome: Outcome) -> None:
+    """Make each group of a task one inode; what each name has in the end is noted in `outcome.members`."""
+    by_directory = sorted(task.groups, key=lambda group: (group.plan.leader.directory, group.plan.leader.bucket))
+    with ExitStack() as resources:
+        place: _Place | None = None
+        for group in by_directory:
+            bench.flag.check()
+            if place is None or not place.is_of(group.plan.leader):
+                place = _Place(bench, group.plan.leader, outcome, resources)
+            _settle(place, group, outcome)
+
+
+class _Place:
+    """The directory of a leader, opened, with what base, spare and the last run know of it."""
+
+    def __init__(self, bench: Workbench, member: Sighting, outcome: Outcome, resources: ExitStack) -> None:
+        self.bench, self.member = bench, member
+        own = resources.enter_context(ExitStack())
+        source = own.enter_context(tree.directory(bench.source, member.directory))
+        staging = own.enter_context(tree.directory(bench.staging, member.directory))
+        self.here = Here(bench, member.directory, source, staging, {}, outcome, own)
+        listed = None if bench.base_manifest else bench.list_base(member.directory)
+        task = DirectoryTask(member.directory)
+        self.part = Part(self.here, task, _NOWHERE, member.bucket, member.buckets, listed[0] if listed else None)
+
+    def is_of(self, member: Sighting) -> bool:
+        """Tell whether a member's directory and bucket are these."""
+        return (self.member.directory, self.member.bucket) == (member.directory, member.bucket)
+
+    def look(self, name: str) -> None:
+        """Note what staging has under a name now."""
+        there = tree.look_at(self.here.staging, name)
+        self.here.held.pop(name, None)
+        if there is not None:
+            self.here.held[name] = (*there[:5], there.ino)
+
+
+def _settle(place: _Place, group: Group, outcome: Outcome) -> None:
+    plan = group.plan
+    record = _lead(place, group, 1 + len(plan.followers))
+    if record is None or record.flags & CARRIED:
+        # Each name is carried over from its own place in the base, where they are one inode if they were one.
+        for member in plan.followers:
+            _carry_member(place.bench, member, outcome)
+        return
+    leader, renewed = plan.leader, False
+    for member in plan.followers:
+        with ExitStack() as resources:
+            there = _open(place.bench, member, outcome, resources)
+            if _follow(there, member, place, leader, record):
+                outcome.members.append((member, record))
+                continue
+        try:
+            if not renewed and (moved := _move(place, leader)) is not None:
+                # The inode is full: the whole group of this snapshot moves to a new one.
+                renewed, record = True, moved
+                _relink(place, group, member, record, outcome)
+            else:
+                _split(place.bench, member, outcome)
+        except (SourceReadError, VanishedError):
+            _carry_member(place.bench, member, outcome)
+
+
+def _lead(place: _Place, group: Group, names: int) -> Record | None:
+    """Settle the leader as if it were alone; return its record, None if the source does not give it."""
+    here, member = place.here, group.plan.leader
+    place.look(member.name)
+    here.names_of_inode = names
+    here.records.pop(member.name, None)
+    base = place.part.base.get(member.name)
+    try:
+        entry = reads_source(lambda: attributes(tree.status(here.source, member.name)))
+    except (SourceReadError, VanishedError):
+        carry_over(here, member.name, base)
+    else:
+        decision = place.part.decision(member.name, entry)
+        if not group.may_use and decision.action is not Action.COPY and not member.settled:
+            decision = Decision(Action.COPY, "its inode in the backup belongs to another file of the source")
+        try:
+            carry_out(here, member.name, entry, decision, base)
+        except ChangedUnderneath:
+            here.outcome.changed.append(here.shown(member.name))
+            carry_over(here, member.name, base)
+    here.names_of_inode = 1
+    record = here.records.get(member.name)
+    here.outcome.members.append((member, record))
+    return record
+
+
+def _open(bench: Workbench, member: Sighting, outcome: Outcome, resources: ExitStack) -> Here:
+    """Open the directory of a member in staging, for links only."""
+    staging = resources.enter_context(tree.directory(bench.staging, member.directory))
+    there = Here(bench, member.directory, -1, staging, {}, outcome, resources)
+    status = tree.look_at(staging, member.name)
+    if status is not None:
+        there.held[member.name] = (*status[:5], status.ino)
+    return there
+
+
+def _follow(there: Here, member: Sighting, place: _Place, leader: Sighting, record: Record) -> bool:
+    """Make a member the leader's inode; tell whether the file system took the link."""
+    held = there.held.get(member.name)
+    if held is not None and held[5] == record.bino:
+        return True
+    there.clear(member.name)
+    return link_counted(there, place.here.staging, leader.name, member.name, record.bino)
+
+
+def _move(place: _Place, leader: Sighting) -> Record | None:
+    """Copy the leader to a new inode; None where the source no longer gives it."""
+    here = place.here
+    place.look(leader.name)
+    entry = reads_source(lambda: attributes(tree.status(here.source, leader.name)))
+    moved = copy_here(here, leader.name, entry)
+    if moved is not None:
+        here.outcome.members.append((leader, moved))
+    return moved
+
+
+def _relink(place: _Place, group: Group, last: Sighting, record: Record, outcome: Outcome) -> None:
+    """Link the followers up to `last` to the inode the group has moved to."""
+    for member in group.plan.followers[: group.plan.followers.index(last) + 1]:
+        with ExitStack() as resources:
+            there = _open(place.bench, member, outcome, resources)
+            if _follow(there, member, place, group.plan.leader, record):
+                outcome.members.append((member, record))
+                continue
+        _split(place.bench, member, outcome)
+
+
+def _split(bench: Workbench, member: Sighting, outcome: Outcome) -> None:
+    """Copy one name of a group that has more names than the file system allows links."""
+    with ExitStack() as resources:
+        source = resources.enter_context(tree.directory(bench.source, member.directory))
+        there = _open(bench, member, outcome, resources)
+        there.source = source
+        entry = reads_source(lambda: attributes(tree.status(source, member.name)))
+        record = copy_here(there, member.name, entry)
+        outcome.split_groups.append(there.shown(member.name))
+        outcome.members.append((member, record))
+
+
+def _carry_member(bench: Workbench, member: Sighting, outcome: Outcome) -> None:
+    with ExitStack() as resources:
+        there = _open(bench, member, outcome, resources)
+        records = (
+            bench.base_manifest.records(member.directory, member.bucket, member.buckets) if bench.base_manifest else {}
+        )
+        carry_over(there, member.name, records.get(member.name))
+        outcome.members.append((member, there.records.get(member.name)))
+
+
+def finish_directory(bench: Workbench, task: FinishTask, outcome: Outcome) -> None:
+    """Put the records of hard-linked names into the block of their directory, and give the directory its attributes."""
+    block = decode(task.block)
+    for name, record in task.additions.items():
+        if record is None:
+            block.files.pop(name, None)
+            block.absent.append(name)
+        else:
+            block.files[name] = record
+    with ExitStack() as resources:
+        staging = resources.enter_context(tree.directory(bench.staging, task.path))
+        here = Here(bench, task.path, -1, staging, {}, outcome, resources, records=block.files)
+        free_of_silly_renames(here)
+        wanted = block.directory
+        tree.apply_directory(staging, wanted.mode, wanted.uid, wanted.gid, wanted.mtime_ns, touched=True)
+    outcome.blocks.append(block_result(task.path, task.bucket, block))

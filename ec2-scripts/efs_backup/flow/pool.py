@@ -1,0 +1,241 @@
+"""Runs tasks in a few processes of many threads each, through a concurrent.futures executor.
+
+A unit is what one process is handed at a time: some tasks, and how long it may go on with what they lead to before it
+gives the rest back to be shared. Units can be pickled, and done twice.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from types import TracebackType
+
+from efs_backup.effects.stop import StopFlag
+from efs_backup.effects.syscalls import die_with_parent
+from efs_backup.flow.directory import process_directory
+from efs_backup.flow.groups import finish_directory, process_groups
+from efs_backup.flow.removal import empty_directory, remove_tree
+from efs_backup.flow.scan import scan_directory
+from efs_backup.flow.task import (
+    DirectoryTask,
+    EmptyTask,
+    FinishTask,
+    GroupTask,
+    Outcome,
+    RemoveTask,
+    ScanTask,
+    Task,
+    Trees,
+)
+from efs_backup.flow.workbench import Workbench
+from efs_backup.pure.errors import BackupError, explain
+
+_UNIT_SECONDS = 0.06
+_UNIT_SECONDS_THREADED = 0.4
+_TICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a worker process is handed: tasks, for how many seconds it may go on, and from how many waiting tasks on it
+    gives them back although there is time left (others are idle)."""
+
+    tasks: tuple[Task, ...]
+    seconds: float
+    enough: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """What came of a unit, the tasks that are left, and the error that ended it, if one did."""
+
+    outcome: Outcome
+    left: tuple[Task, ...]
+    error: BackupError | None
+
+
+_process: tuple[Workbench, int] | None = None
+"""Of a worker process: its workbench and its number of threads. Set once, before its first unit."""
+
+
+def _start_worker(trees: Trees, flag: StopFlag, threads: int, parent: int) -> None:
+    global _process
+    die_with_parent(parent)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    # What the parent made will never be garbage here; and a worker makes no cycles worth looking for.
+    gc.freeze()
+    gc.disable()
+    _process = (Workbench(trees, flag), threads)
+
+
+def _run_unit(unit: Unit) -> UnitResult:
+    assert _process is not None
+    bench, threads = _process
+    return _Shift(bench, unit).work(threads)
+
+
+class _Shift:
+    """One unit being worked on by the threads of a process."""
+
+    def __init__(self, bench: Workbench, unit: Unit) -> None:
+        self._bench, self._unit = bench, unit
+        self._waiting: list[Task] = list(unit.tasks)
+        self._busy = 0
+        self._until = time.monotonic() + unit.seconds
+        self._outcome = Outcome()
+        self._error: BackupError | None = None
+        self._changed = threading.Condition()
+
+    def work(self, threads: int) -> UnitResult:
+        """Do the unit's tasks and what they lead to; return when all is done, time is up or an error ends it."""
+        if threads == 1:
+            self._loop()
+        else:
+            helpers = [threading.Thread(target=self._loop) for _ in range(threads - 1)]
+            for helper in helpers:
+                helper.start()
+            self._loop()
+            for helper in helpers:
+                helper.join()
+        return UnitResult(self._outcome, tuple(self._waiting), self._error)
+
+    def _loop(self) -> None:
+        while (task := self._take()) is not None:
+            outcome = Outcome()
+            error: BackupError | None = None
+            try:
+                _DO[type(task)](self._bench, task, outcome)
+            except BackupError as raised:
+                error = raised
+            except OSError as raised:
+                error = explain(raised, getattr(task, "path", "") or "the root of the tree")
+            self._give(outcome, error)
+
+    def _take(self) -> Task | None:
+        with self._changed:
+            while True:
+                over = time.monotonic() >= self._until or len(self._waiting) >= self._unit.enough
+                if self._error or (over and self._started) or (not self._waiting and not self._busy):
+                    return None
+                if self._waiting:
+                    self._busy += 1
+                    return self._waiting.pop()
+                self._changed.wait()
+
+    _started = False
+
+    def _give(self, outcome: Outcome, error: BackupError | None) -> None:
+        with self._changed:
+            self._started = True
+            self._busy -= 1
+            self._waiting.extend(outcome.tasks)
+            outcome.tasks = []
+            self._outcome.add(outcome)
+            self._error = self._error or error
+            self._changed.notify_all()
+
+
+_DO: dict[type, Callable[[Workbench, Task, Outcome], None]] = {
+    DirectoryTask: process_directory,  # type: ignore[dict-item]
+    GroupTask: process_groups,  # type: ignore[dict-item]
+    FinishTask: finish_directory,  # type: ignore[dict-item]
+    ScanTask: scan_directory,  # type: ignore[dict-item]
+    EmptyTask: empty_directory,  # type: ignore[dict-item]
+    RemoveTask: remove_tree,  # type: ignore[dict-item]
+}
+
+
+class Pool:
+    """The worker processes of a run. A context manager; leaving it ends them."""
+
+    def __init__(self, trees: Trees, flag: StopFlag, processes: int, threads: int) -> None:
+        """Fork the workers (before this process has threads of its own)."""
+        self._flag, self._processes, self._threads = flag, processes, threads
+        context = multiprocessing.get_context("fork")
+        self._executor = ProcessPoolExecutor(
+            processes, context, initializer=_start_worker, initargs=(trees, flag, threads, os.getpid())
+        )
+        # With "fork" the first submission starts all workers; later there will be threads here that must not be forked.
+        self._executor.submit(_nothing).result()
+
+    def __enter__(self) -> Pool:
+        """Return the pool."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the workers, after what they are doing now."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def run(self, tasks: Iterable[Task], take: Callable[[Outcome], None], tick: Callable[[], None]) -> None:
+        """Do tasks and all they lead to. `take` is handed each outcome, `tick` is called about twice a second.
+
+        Tasks may be any iterable, and are read only as fast as they are worked on. Raises the first error of a worker,
+        after all have stopped and what they had done has been taken.
+        """
+        source = iter(tasks)
+        waiting: list[Task] = []
+        flying: set[Future[UnitResult]] = set()
+        failure: BaseException | None = None
+        while True:
+            while failure is None and len(flying) < self._processes * 2:
+                unit = self._next_unit(source, waiting, len(flying))
+                if unit is None:
+                    break
+                flying.add(self._executor.submit(_run_unit, unit))
+            if not flying:
+                break
+            landed, flying = wait(flying, _TICK_SECONDS, FIRST_COMPLETED)
+            try:
+                for future in landed:
+                    ended = self._land(future, waiting, take)
+                    failure = failure or ended
+                tick()
+            except BaseException as raised:  # noqa: BLE001  raised again below, once no worker writes any more
+                failure = failure or raised
+            if failure is not None:
+                self._flag.raise_drain()
+        if failure is not None:
+            raise failure
+
+    def _next_unit(self, source: Iterable[Task], waiting: list[Task], flying: int) -> Unit | None:
+        """Return what the next free worker gets; fewer tasks, and earlier given back, while there are few."""
+        for task in source:
+            waiting.append(task)
+            if len(waiting) >= self._processes * self._threads * 8:
+                break
+        if not waiting:
+            return None
+        share = max(1, min(len(waiting) // (2 * self._processes), 512))
+        tasks = tuple(waiting[-share:])
+        del waiting[-share:]
+        scarce = len(waiting) < self._processes * 2 and self._processes > 1
+        enough = max(len(tasks) + 1, self._processes * 4 if scarce else 1 << 30)
+        return Unit(tasks, _UNIT_SECONDS if self._threads == 1 else _UNIT_SECONDS_THREADED, enough)
+
+    def _land(
+        self, future: Future[UnitResult], waiting: list[Task], take: Callable[[Outcome], None]
+    ) -> BaseException | None:
+        try:
+            result = future.result()
+        except BrokenProcessPool:
+            return BackupError(
+                "a worker process died (was it killed for want of memory?): run again, it carries on from here"
+            )
+        waiting.extend(result.left)
+        take(result.outcome)
+        return result.error
+
+
+def _nothing() -> None:
+    """Do nothing, in a worker that has started."""

@@ -1,0 +1,161 @@
+"""What workers are given and what they give back. All of it can be pickled, and any task can be done twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import Enum
+
+from efs_backup.pure.compare import Rule
+from efs_backup.pure.links import GroupPlan, Sighting
+from efs_backup.pure.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """The trees and files a worker opens when it starts; paths are those of this machine.
+
+    `fill_turn` is (turn, turns): which part of the files that lack a checksum is read tonight.
+    """
+
+    source: str
+    staging: str
+    trash: str
+    source_device: int
+    source_inode: int
+    rule: Rule = field(default_factory=Rule)
+    base: str | None = None
+    base_manifest: str | None = None
+    spare_manifest: str | None = None
+    progress: str | None = None
+    copied: str | None = None
+    copied_since_ns: int = 0
+    other_mounts: frozenset[str] = frozenset()
+    fill_turn: tuple[int, int] = (0, 7)
+
+
+class Mode(Enum):
+    """How a directory is worked on."""
+
+    COMPARE = "compare"
+    AGAIN = "again"
+    """Compare once more: a subdirectory was gone when its turn came. Only subdirectories new in staging follow."""
+    CARRY = "carry"
+    """The source cannot be read: take everything from the base."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryTask:
+    """One directory to be brought to what the source has; `attempt` counts how often it was begun."""
+
+    path: str
+    mode: Mode = Mode.COMPARE
+    attempt: int = 0
+    known: tuple[bytes, ...] = ()
+    """Blocks of what an earlier part of this very task did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The names of one source inode, to be made one inode in staging.
+
+    `may_use` says that the inode of the backup which the leader could be belongs to no other source inode.
+    """
+
+    plan: GroupPlan
+    may_use: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTask:
+    """Some groups whose leaders lie near each other."""
+
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FinishTask:
+    """A directory whose groups of hard links are done: its block (as it stands) and the records to put into it."""
+
+    path: str
+    bucket: int
+    block: bytes
+    additions: dict[str, Record | None]
+    """None for a name that could neither be read nor carried over."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTask:
+    """A directory of the source to be listed, before fpsync moves the bulk."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyTask:
+    """A directory of the trash whose files are to be unlinked; the path is relative to the trash."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTask:
+    """A tree of the trash that holds nothing but directories, to be removed; the path is relative to the trash."""
+
+    path: str
+
+
+Task = DirectoryTask | GroupTask | FinishTask | ScanTask | EmptyTask | RemoveTask
+
+
+@dataclass(frozen=True, slots=True)
+class BlockResult:
+    """One finished block, with how many files and bytes it holds."""
+
+    path: str
+    bucket: int
+    payload: bytes
+    files: int
+    bytes: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one or more tasks. Paths are relative to the source."""
+
+    blocks: list[BlockResult] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
+    members: list[tuple[Sighting, Record | None]] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    other_mounts: list[str] = field(default_factory=list)
+    split_groups: list[str] = field(default_factory=list)
+    not_kept: list[tuple[str, str]] = field(default_factory=list)
+    scanned: int = 0
+    scanned_bytes: int = 0
+    directories: int = 0
+    transferred: int = 0
+    bytes_transferred: int = 0
+    linked: int = 0
+    kept: int = 0
+    deleted: int = 0
+    link_limit_copies: int = 0
+    checksums_missing: int = 0
+
+    def unfinished(self) -> Outcome:
+        """Return the part of this outcome that stays true when the task is begun again."""
+        return Outcome(
+            blocks=self.blocks, tasks=self.tasks, transferred=self.transferred, bytes_transferred=self.bytes_transferred,
+            linked=self.linked, link_limit_copies=self.link_limit_copies,
+        )  # fmt: skip
+
+    def add(self, other: Outcome) -> None:
+        """Take in what another outcome says."""
+        for item in fields(self):
+            mine = getattr(self, item.name)
+            theirs = getattr(other, item.name)
+            if isinstance(mine, list):
+                mine.extend(theirs)
+            else:
+                setattr(self, item.name, mine + theirs)

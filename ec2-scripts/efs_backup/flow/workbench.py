@@ -1,0 +1,95 @@
+"""What one worker process has open: the trees, and the manifests it looks things up in."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from efs_backup.effects.frames import FrameReader
+from efs_backup.effects.manifest import Manifest
+from efs_backup.effects.stop import StopFlag
+from efs_backup.effects.tree import directory, list_directory, open_root
+from efs_backup.flow.task import Trees
+from efs_backup.pure.errors import SourceError
+from efs_backup.pure.fpsync import CopiedFile, parse_line
+from efs_backup.pure.records import Attributes, Record, adopted_record
+
+
+class Workbench:
+    """Opened once in each worker process, used by all its threads."""
+
+    def __init__(self, trees: Trees, flag: StopFlag) -> None:
+        """Open everything `trees` names; raise SourceError if the source is not the directory it was."""
+        self.trees, self.flag = trees, flag
+        self.source = open_root(trees.source)
+        status = os.fstat(self.source)
+        if (status.st_dev, status.st_ino) != (trees.source_device, trees.source_inode):
+            raise SourceError(f"the source {trees.source} is no longer the directory it was when the run began")
+        self.staging = open_root(trees.staging)
+        self.trash = open_root(trees.trash)
+        self._put_away = itertools.count()
+        self.base = open_root(trees.base) if trees.base else -1
+        self.base_manifest = _open_manifest(trees.base_manifest, "the manifest of the newest snapshot")
+        self.spare_manifest = _open_manifest(trees.spare_manifest, "the manifest of the spare")
+        self.progress = _open_manifest(trees.progress, "the progress of the last run")
+        self._copied = (
+            FrameReader(os.open(trees.copied, os.O_RDONLY | os.O_CLOEXEC), trees.copied) if trees.copied else None
+        )
+
+    @property
+    def tool_copied(self) -> bool:
+        """Tell whether fpsync has put files into staging."""
+        return self._copied is not None
+
+    def copied(self, path: str) -> dict[str, CopiedFile]:
+        """Return name -> what rsync said of each file it copied into a directory."""
+        if self._copied is None:
+            return {}
+        found: dict[str, CopiedFile] = {}
+        bucket = 0
+        while (lines := self._copied.get(path, bucket)) is not None:
+            for line in lines.splitlines(keepends=True):
+                if (file := parse_line(line)) is not None:
+                    found[os.fsdecode(os.path.basename(file.path))] = file
+            bucket += 1
+        return found
+
+    def base_records(self, path: str, bucket: int, buckets: int, listed: dict[str, Record] | None) -> dict[str, Record]:
+        """Return name -> record of the base for one bucket of a directory; `listed` where the base has no manifest."""
+        if self.base_manifest is not None:
+            return self.base_manifest.records(path, bucket, buckets)
+        return listed or {}
+
+    def list_base(self, path: str) -> tuple[dict[str, Record], list[str]] | None:
+        """Return (name -> record, subdirectories) of a directory of a base without manifest, None if it has none."""
+        if self.base < 0:
+            return None
+        try:
+            with directory(self.base, path) as descriptor:
+                listing = list_directory(descriptor)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return {n: adopted_record(Attributes._make(a)) for n, a in listing.files.items()}, listing.directories
+
+    def trash_name(self) -> str:
+        """Return a name that is new in the trash."""
+        return f"{os.getpid()}-{time.time_ns()}-{next(self._put_away)}"
+
+    def fill_is_due(self, path: str) -> bool:
+        """Tell whether tonight is the turn of a directory's files that have no checksum."""
+        turn, turns = self.trees.fill_turn
+        return zlib.crc32(os.fsencode(path)) % turns == turn % turns
+
+    @contextmanager
+    def base_directory(self, path: str) -> Iterator[int]:
+        """Open a directory of the base while the block runs."""
+        with directory(self.base, path) as descriptor:
+            yield descriptor
+
+
+def _open_manifest(path: str | None, shown: str) -> Manifest | None:
+    return Manifest(path, shown) if path else None
