@@ -52,7 +52,8 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
 
 def _add_clock(command: argparse.ArgumentParser, default: machine.Clock) -> None:
     """Add the choice of how time passes."""
-    command.add_argument("--clock", type=machine.Clock, choices=list(machine.Clock), default=default)
+    names = "{" + ",".join(clock.value for clock in machine.Clock) + "}"
+    command.add_argument("--clock", type=machine.Clock, metavar=names, default=default, help=f"({default.value})")
 
 
 def run_job(options: argparse.Namespace) -> int:

@@ -47,9 +47,9 @@ def run(plan: Plan, output: Path) -> int:
         host.say(f"bench: {scenario.title()}")
         measures: list[table.Measure] = []
         for tool in plan.tools:
-            found = _measure(plan, scenario, tool, output / f"{scenario.files}-{scenario.rate}" / tool)
-            failed += found is None
-            measures += found or []
+            whole, found = _measure(plan, scenario, tool, output / f"{scenario.files}-{scenario.rate}" / tool)
+            failed += not whole
+            measures += found
         documents.append(asdict(scenario) | {"measures": [asdict(measure) for measure in measures]})
         pages.append(table.markdown(scenario, measures))
     (output / "results.json").write_text(json.dumps(documents, indent=1) + "\n")
@@ -68,8 +68,8 @@ def preamble(plan: Plan) -> str:
     )
 
 
-def _measure(plan: Plan, scenario: table.Scenario, tool: str, results: Path) -> list[table.Measure] | None:
-    """Run one tool in a virtual machine of its own; return its measures, None if it failed (which is then said)."""
+def _measure(plan: Plan, scenario: table.Scenario, tool: str, results: Path) -> tuple[bool, list[table.Measure]]:
+    """Run one tool in a virtual machine of its own; return whether every step succeeded, and those that did."""
     host.say(f"bench: {tool}")
     entries = work.product() if tool == "ours" else {}
     script = guest_script(plan, scenario, tool)
@@ -78,7 +78,7 @@ def _measure(plan: Plan, scenario: table.Scenario, tool: str, results: Path) -> 
         image.ensure(), plan.clock, script, results, entries, limit, lambda line: host.say(f"  {line}")
     )
     if outcome.status != 0:
-        host.say(f"bench: {tool} failed (status {outcome.status}); see {outcome.console}")
-        return None
-    lines = (results / "measures.jsonl").read_text().splitlines()
-    return [table.from_record(tool, json.loads(line)) for line in lines]
+        host.say(f"bench: {tool} failed (status {outcome.status}); see {results}")
+    lines = results / "measures.jsonl"
+    records = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+    return outcome.status == 0, [table.from_record(tool, record) for record in records if record["status"] == 0]

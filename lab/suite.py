@@ -21,8 +21,9 @@ class Report:
     def hear(self, event: str) -> None:
         """Take in one line of the guest: 'pass NAME SECONDS' or 'fail NAME SECONDS REASON'; others are passed on."""
         verdict, _, rest = event.partition(" ")
-        if verdict in ("pass", "fail"):
-            (self.passed if verdict == "pass" else self.failed).append(rest.split()[0])
+        name = rest.partition(" ")[0]
+        if verdict in ("pass", "fail") and name in self.names:
+            (self.passed if verdict == "pass" else self.failed).append(name)
         host.say(event)
 
     def close(self) -> str:

@@ -46,7 +46,8 @@ def unpack(disk: Path, results: Path) -> int | None:
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Leave compiled Python out: it holds the host's paths, and the guest makes its own."""
+    """Leave compiled Python out, and set one time long past: the guest's virtual clock starts in the past itself."""
+    entry.mtime = 1_700_000_000
     return None if entry.name.endswith("__pycache__") else entry
 
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Measures one tool through a first backup, nights of change, a night without, a restore and a removal.
 # From the environment: TOOL FILES RATE NIGHTS RETAIN LATENCIES (milliseconds, space-separated) [WORKERS]
-# Writes one JSON line for each step to /results/measures.jsonl.
+# Writes one JSON line for each step to /results/measures.jsonl; exits 1 if a step failed.
 set -eu
 # shellcheck source=lab/guest/nfs.sh
 . /job/lab/nfs.sh
@@ -10,7 +10,7 @@ export RETAIN WORKERS
 tool=/job/lab/tools/$TOOL.sh
 source=/mnt/c1/source backup=/mnt/c1/backup
 served_source=$SERVER/source served_backup=$SERVER/backup
-night=0
+night=0 failures=0
 
 say() { echo "$*" >/dev/ttyS1; }
 
@@ -26,7 +26,7 @@ measure() { # STEP MILLISECONDS COMMAND...: measured at that latency, by a clien
     python3 /job/lab/measure.py c1 "$label" /results/measures.jsonl "${@:3}" || status=$?
     if [ "$status" = 0 ]; then say "$(tail -n 1 /results/measures.jsonl)"; else
         say "failed: $label of $TOOL, exit $status: $(tail -n 1 "/results/$label.log")"
-        exit 1
+        failures=$((failures + 1))
     fi
     latency c1 0
 }
@@ -52,8 +52,10 @@ warm() { # every program once before the clock counts: later it comes from memor
     unmeasured "$tool" first $source/warm $backup/warm
     python3 /job/lab/tree.py night "$served_source/warm" --number 1 --rate 0.1
     for verb in night tidy; do unmeasured "$tool" $verb $source/warm $backup/warm; done
-    unmeasured "$tool" restore $source/warm $backup/warm d000
-    unmeasured "$tool" remove $source/warm $backup/warm 1
+    for verb in "restore d000" "remove 1"; do
+        fresh 0 # a step that fails here fails where it is measured too, and is reported there
+        "$tool" "${verb% *}" $source/warm $backup/warm "${verb#* }" >/tmp/warm.log 2>&1 || true
+    done
 }
 
 plain_night() { # what a night leaves where snapshots are trees of plain files, made on the server: it is the same
@@ -70,14 +72,14 @@ plain_night() { # what a night leaves where snapshots are trees of plain files, 
     rsync -a --link-dest="$snapshots/daily.1$inside" "$served_source/tree/" "$newest/"
 }
 
-same() { # the newest snapshot is the source, where a snapshot is a tree
+same() { # the newest snapshot is the source (times of directories apart: rsync itself misses some), where it is a tree
     local newest differences
     newest=$("$tool" newest $source/tree "$backup/main" | sed "s|^/mnt/c1|$SERVER|")
     [ -n "$newest" ] || return 0
-    differences=$(rsync -ain --checksum --delete "$served_source/tree/" "$newest/" | head -n 3)
+    differences=$(rsync -ainO --checksum --delete "$served_source/tree/" "$newest/" | head -n 3)
     [ -z "$differences" ] || {
         say "failed: $TOOL's snapshot differs: $differences"
-        exit 1
+        failures=$((failures + 1))
     }
 }
 
@@ -113,12 +115,15 @@ for latency in $LATENCIES; do
     unmeasured "$tool" tidy $source/tree $backup/main
 done
 for latency in $LATENCIES; do
+    cp -a "$served_source/tree/d000" /tmp/wanted
     python3 /job/lab/tree.py damage "$served_source/tree/d000"
     measure restore "$latency" "$tool" restore $source/tree $backup/main d000
+    rsync -a --checksum --delete /tmp/wanted/ "$served_source/tree/d000/" # also where the tool failed
+    rm -rf /tmp/wanted
 done
-same
 keep=$RETAIN
 for latency in $LATENCIES; do
     keep=$((keep - 1))
     measure remove "$latency" "$tool" remove $source/tree $backup/main $keep
 done
+[ $failures = 0 ]

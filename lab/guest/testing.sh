@@ -3,7 +3,7 @@
 # shellcheck source=lab/guest/nfs.sh
 . /job/lab/nfs.sh
 export PYTHONPATH=/job/python
-LABEL="$SERVER/backup"/efs-backup
+LABEL=$SERVER/backup/efs-backup
 OUT=/tmp/out
 
 fail() {
@@ -62,7 +62,7 @@ differences() { # DIRECTORY DIRECTORY: what differs, content, attributes and har
 
 newest_is_source() {
     local found
-    found=$(differences $SERVER/source "$LABEL/daily.0") || fail "daily.0 cannot be compared"
+    found=$(differences "$SERVER/source" "$LABEL/daily.0") || fail "daily.0 cannot be compared"
     [ -z "$found" ] || fail "daily.0 is not the source: $(echo "$found" | head -n 5 | tr '\n' ';')"
 }
 
