@@ -132,17 +132,11 @@ class BackupRun:
         ledger = Ledger(self.work / "ledger")
         self.resources.callback(ledger.close)
         trees = self._trees(base, base_manifest, spare, known, rule)
-        copied = None
-        if base is None:
-            copied = self._first_copy(trees)
-        if copied is not None:
-            trees = replace(trees, copied=str(copied[0]), copied_since_ns=copied[1])
-        self.progress.begin("compare", *self._expected(base))
         with self._pool(trees) as pool:
             try:
-                pool.run([DirectoryTask("")], self._taker(writer, ledger), self._tick(writer))
-                self.progress.begin("link")
-                unite_hard_links(pool, ledger, writer, self._taker(writer, ledger), self._tick(writer))
+                if base is None:
+                    self._first_copy(pool, trees)
+                self._compare(pool, base, writer, ledger)
             except BaseException:
                 self._keep_progress(writer)
                 raise
@@ -282,6 +276,7 @@ class BackupRun:
             base_manifest=path(self.names.manifest(base.snapshot.id)) if base and manifest else None,
             spare_manifest=spare_manifest if spare_manifest and os.path.exists(spare_manifest) else None,
             progress=known,
+            copied=str(self.work / "copied") if base is None else None,
             other_mounts=frozenset(mounts_below(self.options.source)),
             fill_turn=(run, _FILL_TURNS),
         )
@@ -292,34 +287,25 @@ class BackupRun:
         self.lock.start()
         return pool
 
-    def _expected(self, base: Standing | None) -> tuple[int, int]:
-        if base is not None:
-            return base.snapshot.files or 0, base.snapshot.bytes or 0
-        return self.total.scanned, self.total.scanned_bytes
-
     # transfer
 
-    def _first_copy(self, trees: Trees) -> tuple[Path, int] | None:
-        """Let fpsync move the bulk; return where to look up what it said, and since when. None if there is nothing."""
+    def _first_copy(self, pool: Pool, trees: Trees) -> None:
+        """Let fpsync move the bulk, and put what it said to where workers look it up."""
         self.progress.begin("scan")
         ledger = Ledger(self.work / "scan")
-        with Pool(trees, self.flag, workers_for(self.options.workers, [self.options.source]).processes, 1) as pool:
-            pool.run(
-                [ScanTask("")],
-                self._scan_taker(ledger),
-                lambda: self.progress.update(self.total.scanned, self.total.scanned_bytes),
-            )
+        self.resources.callback(ledger.close)
+        pool.run([ScanTask("")], self._scan_taker(ledger), self._tell)
         files, count = self.total.scanned, self.total.scanned_bytes
         finished = self.store.shown(self.names.own(COPIED))
         if files:
             self.progress.begin("transfer", files, count)
             self._transfer(trees, ledger, finished, files)
-        ledger.close()
-        self.total.scanned = self.total.scanned_bytes = 0
-        if not os.path.exists(finished):
-            return None
-        target = self.work / "copied"
-        return target, first_copy.index_of_finished(Path(finished), target)
+        if os.path.exists(finished):
+            assert trees.copied is not None
+            first_copy.index_of_finished(Path(finished), Path(trees.copied))
+
+    def _tell(self) -> None:
+        self.progress.update(self.total.scanned, self.total.scanned_bytes)
 
     def _scan_taker(self, ledger: Ledger) -> Callable[[Outcome], None]:
         def take(outcome: Outcome) -> None:
@@ -353,6 +339,19 @@ class BackupRun:
 
     # compare
 
+    def _compare(self, pool: Pool, base: Standing | None, writer: FrameWriter, ledger: Ledger) -> None:
+        """Bring staging to what the source has, entry by entry."""
+        if base is None:
+            expected = self.total.scanned, self.total.scanned_bytes
+        else:
+            expected = base.snapshot.files or 0, base.snapshot.bytes or 0
+        self.total.scanned = self.total.scanned_bytes = 0
+        self.progress.begin("compare", *expected)
+        take, tick = self._taker(writer, ledger), self._tick(writer)
+        pool.run([DirectoryTask("")], take, tick)
+        self.progress.begin("link")
+        unite_hard_links(pool, ledger, writer, take, tick)
+
     def _taker(self, writer: FrameWriter, ledger: Ledger) -> Callable[[Outcome], None]:
         def take(outcome: Outcome) -> None:
             try:
@@ -371,7 +370,7 @@ class BackupRun:
         saved = [self.total.transferred]
 
         def tick() -> None:
-            self.progress.update(self.total.scanned, self.total.scanned_bytes)
+            self._tell()
             if self.total.transferred != saved[0] and self.progress.save_is_due():
                 saved[0] = self.total.transferred
                 writer.sync()

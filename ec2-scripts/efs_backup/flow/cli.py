@@ -44,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"efs-backup {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     _add_backup(verbs.add_parser("backup", help="make a snapshot of the source"))
+    _add_list(verbs.add_parser("list", help="show the snapshots"))
+    _add_verify(verbs.add_parser("verify", help="hold snapshots against their checksums"))
+    _add_restore(verbs.add_parser("restore", help="bring a snapshot, or a part of it, back"))
     return top
 
 
@@ -85,6 +88,86 @@ def _backup(words: argparse.Namespace) -> int:
     report = backup(options)
     _say(words, report.to_plain(), report.lines)
     return DONE if report.complete else NOT_DONE
+
+
+def _add_list(verb: argparse.ArgumentParser) -> None:
+    _add_common(verb)
+    verb.set_defaults(run=_list)
+
+
+def _list(words: argparse.Namespace) -> int:
+    from efs_backup.flow.inventory import inventory
+
+    found = inventory(words.backup, checked_label(words.folder_label), checked_interval(words.interval))
+    _say(words, found.to_plain(), found.lines)
+    return DONE
+
+
+def _add_choice(verb: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    which = verb.add_mutually_exclusive_group()
+    which.add_argument("--number", metavar="N", help="which snapshot, as numbered now (0, the newest)")
+    which.add_argument("--snapshot", metavar="ID", help="which snapshot, by the id that stays with it")
+    return which
+
+
+def _add_verify(verb: argparse.ArgumentParser) -> None:
+    _add_common(verb)
+    _add_choice(verb).add_argument("--all", action="store_true", help="all snapshots, newest first")
+    verb.add_argument("--source", metavar="DIR", help="also name what differs from this tree now")
+    verb.add_argument("--workers", metavar="N", help="how many files are read at once (by the kind of file system)")
+    verb.set_defaults(run=_verify)
+
+
+def _verify(words: argparse.Namespace) -> int:
+    from efs_backup.flow.options import checked_workers
+    from efs_backup.flow.snapshots import checked_number
+    from efs_backup.flow.verify import VerifyOptions, verify
+
+    options = VerifyOptions(
+        words.backup, checked_label(words.folder_label), checked_interval(words.interval),
+        checked_number(words.number) if words.number is not None else None, words.snapshot, words.all, words.source,
+        checked_workers(words.workers) if words.workers is not None else None,
+    )  # fmt: skip
+    report = verify(options)
+    _say(words, report.to_plain(), report.lines)
+    return DONE if report.sound else NOT_DONE
+
+
+def _add_restore(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--source", required=True, metavar="DIR", help="the tree the snapshot came from")
+    _add_common(verb)
+    _add_choice(verb)
+    verb.add_argument("--subdir", default="/", metavar="/X/", help="only this directory of the snapshot (/)")
+    verb.add_argument(
+        "--path", action="append", default=[], metavar="REL", help="only this file or directory of it; repeatable"
+    )
+    verb.add_argument("--to", metavar="DIR", help="restore under DIR instead of the source")
+    verb.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
+    verb.add_argument("--delete", action="store_true", help="also remove what the snapshot does not have")
+    verb.add_argument(
+        "--workers", metavar="N", help="how many files are worked on at once (by the kind of file system)"
+    )
+    verb.add_argument("--source-id", metavar="TEXT", help="names the source file system, where the mount does not")
+    verb.add_argument("--log-dir", metavar="DIR", help="keep the log of fpsync in this directory")
+    verb.add_argument("--progress-file", metavar="FILE", help="rewrite FILE with the progress every few seconds")
+    verb.set_defaults(run=_restore)
+
+
+def _restore(words: argparse.Namespace) -> int:
+    from efs_backup.flow.options import checked_workers
+    from efs_backup.flow.restore import RestoreOptions, checked_path, checked_subdirectory, restore
+    from efs_backup.flow.snapshots import checked_number
+
+    options = RestoreOptions(
+        words.backup, words.source, checked_label(words.folder_label), checked_interval(words.interval),
+        checked_number(words.number) if words.number is not None else None, words.snapshot,
+        checked_subdirectory(words.subdir), tuple(checked_path(path) for path in words.path), words.to, words.dry_run,
+        words.delete, checked_workers(words.workers) if words.workers is not None else None, words.source_id,
+        words.log_dir, words.progress_file,
+    )  # fmt: skip
+    report = restore(options)
+    _say(words, report.to_plain(), report.lines)
+    return NOT_DONE if report.failed else DONE
 
 
 def _say(words: argparse.Namespace, plain: dict[str, Any], lines: Callable[[], list[str]]) -> None:

@@ -629,7 +629,7 @@ class Part:
     def _tool_record(self, name: str, entry: Attributes, image: Image) -> Record | None:
         """Return the record of what fpsync put under a name: what it read, if the source has held still since."""
         bench = self.here.bench
-        if not bench.tool_copied or image[:KEPT_FIELDS] != entry[:KEPT_FIELDS]:
+        if bench.tool_copied is None or image[:KEPT_FIELDS] != entry[:KEPT_FIELDS]:
             return None
         if not is_regular(entry.mode):
             made = Attributes._make((*image[:KEPT_FIELDS], 0, image.ino, 1))
@@ -638,7 +638,7 @@ class Part:
         file = self._copied.get(name)
         if file is None or file.size != entry.size:
             return None
-        held_still = entry.ctime_ns < bench.trees.copied_since_ns - SETTLED_NS
+        held_still = entry.ctime_ns < bench.copied_since_ns - SETTLED_NS
         return copied_record(entry, image.ino, file.checksum, held_still)
 
     def finish(self, directories: list[str]) -> None:

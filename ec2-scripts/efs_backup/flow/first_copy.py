@@ -209,10 +209,10 @@ def _last_line(said: bytes) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
-def index_of_finished(finished: Path, target: Path) -> int:
+def index_of_finished(finished: Path, target: Path) -> None:
     """Put the lines about finished files, by directory, into a file that workers can look them up in.
 
-    Returns the time, in nanoseconds since the epoch, before which the first of those transfers had not begun.
+    Its summary says since when: the time, in nanoseconds since the epoch, before which no transfer had begun.
     """
     since = 0
     writer = FrameWriter(os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
@@ -225,9 +225,8 @@ def index_of_finished(finished: Path, target: Path) -> int:
             path = _relative(unescaped(directory))
             writer.append(path, parts.get(path, 0), run)
             parts[path] = parts.get(path, 0) + 1
-    writer.seal({})
+    writer.seal({"since_ns": since})
     writer.close()
-    return since
 
 
 def _whole(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -60,8 +60,14 @@ def demand_apart(source: str, backup: str) -> None:
         raise UsageError(
             f"the backup {backup!r} lies inside the source {source!r}: it would back up itself, give another"
         )
+    demand_outside(source, backup)
+
+
+def demand_outside(path: str, backup: str) -> None:
+    """Raise UsageError if a path, which need not exist, lies in the backup."""
+    one, other = os.path.realpath(path), os.path.realpath(backup)
     if f"{one}/".startswith(f"{other.rstrip('/')}/"):
-        raise UsageError(f"the source {source!r} lies inside the backup {backup!r}: give one that lies elsewhere")
+        raise UsageError(f"{path!r} lies inside the backup {backup!r}: give a directory that lies elsewhere")
 
 
 def checked_workers(text: str) -> int:

@@ -17,21 +17,30 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 from efs_backup.effects.stop import StopFlag
 from efs_backup.effects.syscalls import die_with_parent
+from efs_backup.flow.check import CheckBench, check_directory
 from efs_backup.flow.directory import process_directory
 from efs_backup.flow.groups import finish_directory, process_groups
+from efs_backup.flow.reinstate import RestoreBench, restore_directory, restore_group, settle_directory
 from efs_backup.flow.removal import empty_directory, remove_tree
 from efs_backup.flow.scan import scan_directory
 from efs_backup.flow.task import (
+    Checking,
+    CheckTask,
     DirectoryTask,
     EmptyTask,
     FinishTask,
     GroupTask,
     Outcome,
     RemoveTask,
+    RestoreGroupTask,
+    RestoreTask,
+    Restoring,
     ScanTask,
+    SettleTask,
     Task,
     Trees,
 )
@@ -62,11 +71,13 @@ class UnitResult:
     error: BackupError | None
 
 
-_process: tuple[Workbench, int] | None = None
+_process: tuple[Any, int] | None = None
 """Of a worker process: its workbench and its number of threads. Set once, before its first unit."""
 
+_BENCHES: dict[type, Callable[[Any, StopFlag], Any]] = {Trees: Workbench, Checking: CheckBench, Restoring: RestoreBench}
 
-def _start_worker(trees: Trees, flag: StopFlag, threads: int, parent: int) -> None:
+
+def _start_worker(trees: Trees | Checking | Restoring, flag: StopFlag, threads: int, parent: int) -> None:
     global _process
     die_with_parent(parent)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -74,7 +85,7 @@ def _start_worker(trees: Trees, flag: StopFlag, threads: int, parent: int) -> No
     # What the parent made will never be garbage here; and a worker makes no cycles worth looking for.
     gc.freeze()
     gc.disable()
-    _process = (Workbench(trees, flag), threads)
+    _process = (_BENCHES[type(trees)](trees, flag), threads)
 
 
 def _run_unit(unit: Unit) -> UnitResult:
@@ -86,7 +97,7 @@ def _run_unit(unit: Unit) -> UnitResult:
 class _Shift:
     """One unit being worked on by the threads of a process."""
 
-    def __init__(self, bench: Workbench, unit: Unit) -> None:
+    def __init__(self, bench: Any, unit: Unit) -> None:
         self._bench, self._unit = bench, unit
         self._waiting: list[Task] = list(unit.tasks)
         self._busy = 0
@@ -144,20 +155,25 @@ class _Shift:
             self._changed.notify_all()
 
 
-_DO: dict[type, Callable[[Workbench, Task, Outcome], None]] = {
-    DirectoryTask: process_directory,  # type: ignore[dict-item]
-    GroupTask: process_groups,  # type: ignore[dict-item]
-    FinishTask: finish_directory,  # type: ignore[dict-item]
-    ScanTask: scan_directory,  # type: ignore[dict-item]
-    EmptyTask: empty_directory,  # type: ignore[dict-item]
-    RemoveTask: remove_tree,  # type: ignore[dict-item]
+_DO: dict[type, Callable[[Any, Any, Outcome], None]] = {
+    DirectoryTask: process_directory,
+    GroupTask: process_groups,
+    FinishTask: finish_directory,
+    ScanTask: scan_directory,
+    EmptyTask: empty_directory,
+    RemoveTask: remove_tree,
+    CheckTask: check_directory,
+    RestoreTask: restore_directory,
+    RestoreGroupTask: restore_group,
+    SettleTask: settle_directory,
 }
+"""What does which task; the workbench is the one that goes with it."""
 
 
 class Pool:
     """The worker processes of a run. A context manager; leaving it ends them."""
 
-    def __init__(self, trees: Trees, flag: StopFlag, processes: int, threads: int) -> None:
+    def __init__(self, trees: Trees | Checking | Restoring, flag: StopFlag, processes: int, threads: int) -> None:
         """Fork the workers (before this process has threads of its own)."""
         self._flag, self._processes, self._threads = flag, processes, threads
         context = multiprocessing.get_context("fork")

@@ -28,7 +28,6 @@ class Trees:
     spare_manifest: str | None = None
     progress: str | None = None
     copied: str | None = None
-    copied_since_ns: int = 0
     other_mounts: frozenset[str] = frozenset()
     fill_turn: tuple[int, int] = (0, 7)
 
@@ -104,7 +103,87 @@ class RemoveTask:
     path: str
 
 
-Task = DirectoryTask | GroupTask | FinishTask | ScanTask | EmptyTask | RemoveTask
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """What the workers of a verify open: one snapshot, its manifest, that of the next newer one, and the source.
+
+    What the newer one has under the same name, inode and checksum was read a moment ago, and is not read again;
+    `damaged` are the inodes that were found damaged there.
+    """
+
+    snapshot: str
+    inode: int
+    manifest: str
+    newer: str | None
+    source: str | None
+    damaged: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTask:
+    """A directory of a snapshot to be held against its manifest."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restoring:
+    """What the workers of a restore open: the directory of the snapshot, that of the live tree, and the manifest.
+
+    `prefix` is the path of the restored directory in the snapshot, and so in its manifest.
+    """
+
+    snapshot: str
+    snapshot_inode: int
+    target: str
+    target_device: int
+    target_inode: int
+    manifest: str | None
+    prefix: str
+    copied: str | None
+    same_file_system: bool
+    delete: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreTask:
+    """A directory to be restored, relative to the restored one; `only` names what of it, where not all of it.
+
+    `missing` says that it does not exist yet in the live tree (in a preview it never will).
+    """
+
+    path: str
+    only: frozenset[str] | None = None
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreGroupTask:
+    """The names of one inode of the snapshot, to be one inode in the live tree."""
+
+    plan: GroupPlan
+
+
+@dataclass(frozen=True, slots=True)
+class SettleTask:
+    """A directory of the live tree in which names were linked: it is given the attributes of the snapshot's."""
+
+    path: str
+
+
+Task = (
+    CheckTask
+    | RestoreTask
+    | RestoreGroupTask
+    | SettleTask
+    | DirectoryTask
+    | GroupTask
+    | FinishTask
+    | ScanTask
+    | EmptyTask
+    | RemoveTask
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +221,15 @@ class Outcome:
     deleted: int = 0
     link_limit_copies: int = 0
     checksums_missing: int = 0
+    checked: int = 0
+    unverified: int = 0
+    mismatches: list[tuple[str, str]] = field(default_factory=list)
+    damaged: list[int] = field(default_factory=list)
+    differs: list[tuple[str, str]] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    deletions: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
 
     def unfinished(self) -> Outcome:
         """Return the part of this outcome that stays true when the task is begun again."""

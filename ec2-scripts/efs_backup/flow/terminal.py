@@ -16,6 +16,8 @@ class TerminalBar:
         self._progress = Progress(
             TextColumn("{task.description:>9}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn(),
             console=Console(stderr=True), transient=True,
+            # No thread of its own: workers are forked while the bar is shown.
+            auto_refresh=False,
         )  # fmt: skip
         self._progress.start()
         self._phase = ""
@@ -28,7 +30,9 @@ class TerminalBar:
             self._task = self._progress.add_task(phase, total=total or None, done="")
         of_all = f" of {total:,}" if total else ""
         of_bytes = f" of {size(total_bytes)}" if total_bytes else ""
-        self._progress.update(self._task, completed=files, done=f"{files:,}{of_all} files, {size(count)}{of_bytes}")
+        self._progress.update(
+            self._task, completed=files, done=f"{files:,}{of_all} files, {size(count)}{of_bytes}", refresh=True
+        )
 
     def close(self) -> None:
         """Take the display away."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -36,27 +37,32 @@ class Workbench:
         self.base_manifest = _open_manifest(trees.base_manifest, "the manifest of the newest snapshot")
         self.spare_manifest = _open_manifest(trees.spare_manifest, "the manifest of the spare")
         self.progress = _open_manifest(trees.progress, "the progress of the last run")
-        self._copied = (
-            FrameReader(os.open(trees.copied, os.O_RDONLY | os.O_CLOEXEC), trees.copied) if trees.copied else None
-        )
+        self._opening = threading.Lock()
+        self._copied: FrameReader | None = None
 
     @property
-    def tool_copied(self) -> bool:
-        """Tell whether fpsync has put files into staging."""
-        return self._copied is not None
+    def tool_copied(self) -> FrameReader | None:
+        """Return the index of what fpsync has put into staging, None if it has not worked.
+
+        It is made after the workers have started, and opened when the first directory is compared.
+        """
+        path = self.trees.copied
+        if path is None or not os.path.exists(path):
+            return None
+        with self._opening:
+            if self._copied is None:
+                self._copied = FrameReader(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
+            return self._copied
+
+    @property
+    def copied_since_ns(self) -> int:
+        """Return the time before which no transfer of fpsync had begun, in nanoseconds since the epoch."""
+        index = self.tool_copied
+        return int(index.summary["since_ns"]) if index is not None else 0
 
     def copied(self, path: str) -> dict[str, CopiedFile]:
         """Return name -> what rsync said of each file it copied into a directory."""
-        if self._copied is None:
-            return {}
-        found: dict[str, CopiedFile] = {}
-        bucket = 0
-        while (lines := self._copied.get(path, bucket)) is not None:
-            for line in lines.splitlines(keepends=True):
-                if (file := parse_line(line)) is not None:
-                    found[os.fsdecode(os.path.basename(file.path))] = file
-            bucket += 1
-        return found
+        return finished_files(self.tool_copied, path)
 
     def base_records(self, path: str, bucket: int, buckets: int, listed: dict[str, Record] | None) -> dict[str, Record]:
         """Return name -> record of the base for one bucket of a directory; `listed` where the base has no manifest."""
@@ -93,3 +99,15 @@ class Workbench:
 
 def _open_manifest(path: str | None, shown: str) -> Manifest | None:
     return Manifest(path, shown) if path else None
+
+
+def finished_files(index: FrameReader | None, path: str) -> dict[str, CopiedFile]:
+    """Return name -> what rsync said of each file it copied into a directory, from the index of its lines."""
+    found: dict[str, CopiedFile] = {}
+    bucket = 0
+    while index is not None and (lines := index.get(path, bucket)) is not None:
+        for line in lines.splitlines(keepends=True):
+            if (file := parse_line(line)) is not None:
+                found[os.fsdecode(os.path.basename(file.path))] = file
+        bucket += 1
+    return found

@@ -83,4 +83,6 @@ def duration(seconds: float) -> str:
     if whole < 60:
         return f"{seconds:.1f} s"
     hours, rest = divmod(whole, 3600)
+    if hours >= 48:
+        return f"{hours // 24} days"
     return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"

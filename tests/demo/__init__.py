@@ -1,0 +1,1 @@
+"""The engine shown to a newcomer: ``python -m tests.demo``."""

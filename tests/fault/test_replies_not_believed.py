@@ -1,0 +1,105 @@
+"""LINK, RENAME, REMOVE and MKDIR answered EEXIST or ENOENT though they were done: looked at, not believed.
+
+That is what a file server may answer to a request that it got twice because the connection broke in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from tests.support import calls
+from tests.support.changes import content
+from tests.support.faults import Call, Decision, DoAndFail, Fail, supervise
+from tests.support.history import History
+from tests.support.night import Numbered, at, night_of
+from tests.support.tree import assert_same, snapshot_of
+from tests.support.zoo import make_plain, plain_file, write
+
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+MAKING = tuple(name for name in ("mkdir", "mkdirat") if name in calls.NUMBERS)
+REPLIES: dict[str, tuple[tuple[str, ...], int]] = {
+    "link": (calls.LINKING, errno.EEXIST),
+    "rename": (calls.RENAMING, errno.ENOENT),
+    "remove": (calls.REMOVING, errno.ENOENT),
+    "make a directory": (MAKING, errno.EEXIST),
+}
+
+
+@pytest.mark.parametrize("part", range(2))
+@pytest.mark.parametrize("what", REPLIES)
+def test_each_single_call_is_done_and_denied(what: str, part: int) -> None:
+    asked, error = REPLIES[what]
+    stride = 2 * (1 if DEEP else 3)
+    with night_of(2, 4) as night:
+        number = 1 + part
+        while True:
+            night.put_back()
+            counted = Numbered(night.pair, at(number, DoAndFail(error)), asked=asked)
+            finished = supervise(night.arguments, asked, counted)
+            if counted.count < number:
+                break
+            when = f"done and denied: {counted.last}"
+            assert finished.status == 0, f"{when}: {finished}"
+            night.check_snapshots(when)
+            assert_same(night.wanted, snapshot_of(night.pair.snapshot()), what=f"{when}, the new snapshot")
+            night.check_next(when)
+            number += stride
+
+
+@pytest.mark.parametrize("what", REPLIES)
+def test_all_calls_are_done_and_denied(what: str, history: History) -> None:
+    asked, error = REPLIES[what]
+    pair = history.pair
+    make_plain(pair.source, 60)
+    device = os.stat(pair.backup).st_dev
+    for night in range(4):
+        write(plain_file(pair.source, night), content(night, 100))
+        os.rename(plain_file(pair.source, 10 + night), f"{pair.source}/moved-{night}")
+        wanted = snapshot_of(pair.source)
+
+        def decide(call: Call) -> Decision:
+            # The tools' own temporary files are theirs to mend; the engine repairs what they leave undone.
+            return DoAndFail(error) if call.device() == device else None
+
+        supervise(pair.arguments("backup", "--retain", "2"), asked, decide).expect(0)
+        history.check()
+        assert_same(wanted, snapshot_of(pair.snapshot()), what=f"night {night}")
+        history.record()
+    history.night("--retain", "2")
+
+
+@pytest.mark.parametrize("what", REPLIES)
+def test_each_single_call_is_refused_and_not_done(what: str) -> None:
+    """The same answers, true this time, or an error for good: whole snapshots all the same."""
+    asked, _ = REPLIES[what]
+    with night_of(2, 4) as night:
+        number = 1
+        while True:
+            night.put_back()
+            counted = Numbered(night.pair, at(number, Fail(errno.EIO)), asked=asked)
+            finished = supervise(night.arguments, asked, counted)
+            if counted.count < number:
+                break
+            when = f"refused: {counted.last}"
+            assert finished.status in (0, 1), f"{when}: {finished}"
+            assert "Traceback" not in finished.stderr, f"{when}: {finished.stderr}"
+            ids = night.check_snapshots(when)
+            assert finished.status == 1 or ids != night.before, when
+            night.check_next(when)
+            number += 1 if DEEP else 5
+
+
+def test_a_restore_looks_and_does_not_believe(history: History, scratch: str) -> None:
+    pair = history.pair
+    make_plain(pair.source, 60)
+    history.night()
+    device = os.stat(scratch).st_dev
+    errors: dict[str, int] = {name: error for asked, error in REPLIES.values() for name in asked}
+
+    def decide(call: Call) -> Decision:
+        return DoAndFail(errors[call.name]) if call.device() == device else None
+
+    supervise(pair.arguments("restore", "--to", scratch), tuple(errors), decide).expect(0)
+    assert_same(snapshot_of(pair.source), snapshot_of(scratch))

@@ -1,0 +1,1 @@
+"""What the tests, the bench and the demonstration share: trees, the command, faults, small file systems."""
