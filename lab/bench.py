@@ -1,7 +1,7 @@
 """The benchmark: each tool through the same nights, in virtual time, on real NFSv4.1 with latency."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,22 +40,30 @@ def guest_script(plan: Plan, scenario: table.Scenario, tool: str) -> str:
 
 
 def run(plan: Plan, output: Path) -> int:
-    """Measure as planned; write results.json and table.md into `output`. Return how many tools failed."""
+    """Measure as planned; write results.json and table.md into `output` after each tool. Return how many failed."""
     output.mkdir(parents=True, exist_ok=True)
-    failed, documents, pages = 0, [], [preamble(plan)]
+    failed = 0
+    measures: dict[table.Scenario, list[table.Measure]] = {}
     for scenario in plan.scenarios:
         host.say(f"bench: {scenario.title()}")
-        measures: list[table.Measure] = []
         for tool in plan.tools:
             whole, found = _measure(plan, scenario, tool, output / f"{scenario.files}-{scenario.rate}" / tool)
             failed += not whole
-            measures += found
-        documents.append(asdict(scenario) | {"measures": [asdict(measure) for measure in measures]})
-        pages.append(table.markdown(scenario, measures))
-    (output / "results.json").write_text(json.dumps(documents, indent=1) + "\n")
-    (output / "table.md").write_text("\n".join(pages))
-    host.say("\n".join(pages))
+            measures.setdefault(scenario, []).extend(found)
+            page = _write(plan, measures, output)
+    host.say(page)
     return failed
+
+
+def _write(plan: Plan, measures: Mapping[table.Scenario, list[table.Measure]], output: Path) -> str:
+    """Write what has been measured so far as JSON and as tables; return the tables."""
+    documents = [
+        asdict(scenario) | {"measures": [asdict(one) for one in found]} for scenario, found in measures.items()
+    ]
+    page = "\n".join([preamble(plan), *(table.markdown(scenario, found) for scenario, found in measures.items())])
+    (output / "results.json").write_text(json.dumps(documents, indent=1) + "\n")
+    (output / "table.md").write_text(page)
+    return page
 
 
 def preamble(plan: Plan) -> str:

@@ -1,7 +1,6 @@
 #!/bin/bash
 # The server restarts three times in mid-run and forgets its reply cache: what was done may be answered by EEXIST or
 # ENOENT. The run succeeds or says why not; the next one publishes the source.
-export LEASE=15 GRACE=10
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
 setup 500
