@@ -4,7 +4,7 @@
 set -u
 # shellcheck source=lab/guest/nfs.sh
 . /job/lab/nfs.sh
-LIMIT=${LIMIT:-400} # seconds a test may take
+LIMIT=${LIMIT:-900} # seconds a test may take
 group=/sys/fs/cgroup/test
 failures=0
 

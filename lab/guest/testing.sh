@@ -95,7 +95,7 @@ in_background() { # COMMAND...: the process is $RUN
 
 start_backup() { # CLIENT [OPTIONS]: in the background, far enough that files are in staging; the process is "$RUN"
     in_background backup "$@"
-    wait_until 120 started_or_over
+    wait_until 300 started_or_over
     running "$RUN" || fail "the run was over before anything could be done to it: $(tail -n 1 /tmp/run.stderr)"
 }
 

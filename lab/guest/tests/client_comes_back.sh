@@ -3,7 +3,7 @@
 # published changes any more, and the first says that it failed.
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
-setup 500
+setup 300
 latency c1 20
 start_backup c1
 unplug c1
@@ -28,7 +28,7 @@ night 4 0.5
 client_remount c1
 latency c1 100
 in_background backup c1 --retain 2
-wait_until 60 test -d "$LABEL"/.efs-backup/daily/staging
+wait_until 120 test -d "$LABEL"/.efs-backup/daily/staging
 sleep 2
 unplug c1
 expect 0 backup c2 --retain 2

@@ -2,7 +2,7 @@
 # The client's connection is torn down again and again; the run takes no harm.
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
-setup 500
+setup 300
 latency c1 20
 start_backup c1
 while running "$RUN"; do

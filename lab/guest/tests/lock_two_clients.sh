@@ -3,7 +3,7 @@
 # short: the lock
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
-setup 500
+setup 300
 latency c1 20
 start_backup c1
 expect 75 backup c2

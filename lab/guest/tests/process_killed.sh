@@ -3,7 +3,7 @@
 # short: crash recovery
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
-setup 500
+setup 300
 latency c1 20
 start_backup c1
 kill -KILL "$RUN"

@@ -3,7 +3,7 @@
 # holder of the lock may be silent: the run succeeds or says that it failed, and the next one publishes the source.
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
-setup 500
+setup 300
 latency c1 20
 start_backup c1
 server_freeze
@@ -17,7 +17,7 @@ newest_is_source
 night 1 0.5
 latency c1 50
 in_background backup c1
-wait_until 60 test -d "$LABEL/.efs-backup/daily/staging"
+wait_until 120 test -d "$LABEL/.efs-backup/daily/staging"
 server_freeze
 sleep 70
 server_thaw

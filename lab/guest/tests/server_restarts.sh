@@ -3,7 +3,7 @@
 # ENOENT. The run succeeds or says why not; the next one publishes the source.
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
-setup 500
+setup 300
 latency c1 20
 start_backup c1
 for _ in 1 2 3; do

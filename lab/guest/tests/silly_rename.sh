@@ -17,7 +17,7 @@ open("/tmp/held", "w").write(str(len(held)))
 time.sleep(600)
 P
 holder=$!
-wait_until 60 test -s /tmp/held
+wait_until 120 test -s /tmp/held
 night 4 0.2
 expect 0 backup c1 --retain 2
 kill "$holder"
