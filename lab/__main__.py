@@ -1,6 +1,7 @@
 """The lab's command line: build the image, run a job in it, run the tests, run the benchmark."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -80,6 +81,7 @@ def run_bench(options: argparse.Namespace) -> int:
 def main() -> int:
     """Do what the command line says; return the exit status."""
     options = parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what was begun is tidied up
     try:
         match options.verb:
             case "image":

@@ -73,10 +73,10 @@ def test_no_status_is_not_success(tmp_path: Path, status: str | None, wanted: in
     assert work.unpack(tmp_path / "disk", tmp_path / "results") == wanted
 
 
-def test_a_disk_nobody_wrote_to_has_no_status(tmp_path: Path) -> None:
+def test_a_disk_nobody_wrote_to_has_no_status_and_is_soon_read(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with disk.open("wb") as file:
-        file.truncate(1 << 20)
+        file.truncate(machine.RESULTS_BYTES)
     assert work.unpack(disk, tmp_path / "results") is None
 
 
