@@ -152,8 +152,7 @@ def test_another_source_under_the_same_label_is_refused_unless_asked_for(filled:
     other.back_up("--source-id", "fs-2")
 
 
-def test_a_backup_made_by_a_newer_version_is_not_written_to(filled: Pair) -> None:
-    """What this version does not understand it must not touch: a file where the state directory should be."""
+def test_a_file_where_the_state_directory_should_be_is_refused(filled: Pair) -> None:
     write(f"{filled.folder}/.efs-backup", b"not a directory")
     before = snapshot_of(filled.backup)
     finished = filled.run("backup")

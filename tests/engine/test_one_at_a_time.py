@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 from tests.support import calls
 from tests.support.command import LOCKED, Finished, Pair, expect_one_line, finish, start
-from tests.support.faults import Call, Decision, Fail, Supervised, ended, start_supervised, supervise, wait_until
+from tests.support.faults import HOLD, Call, Decision, Fail, Supervised, ended, start_supervised, supervise, wait_until
 from tests.support.history import History
 from tests.support.tree import assert_same, snapshot_of
 from tests.support.zoo import make_plain, plain_file, write
@@ -21,46 +21,51 @@ from tests.support.zoo import make_plain, plain_file, write
 ASKED = calls.OPENING + calls.LOOKING
 
 
+def stand_still(call: Call) -> Decision:
+    """Hold whatever comes to the files of the tree; the rest of the run, its heartbeat too, goes on."""
+    return HOLD if call.file_name().startswith((b"file-", b"000")) else None
+
+
+def held_run(pair: Pair, verb: str, *options: str) -> Supervised:
+    """Start a run that stands still once it comes to the files."""
+    return start_supervised(pair.arguments(verb, *options), ASKED, stand_still)
+
+
 @contextmanager
-def held(pair: Pair, verb: str = "backup", *options: str) -> Iterator[tuple[Supervised, threading.Event]]:
-    """A run that stands still at its first look at the source's files until the event is set."""
-    reached, go_on = threading.Event(), threading.Event()
-
-    def wait(call: Call) -> None:
-        if not go_on.is_set() and call.file_name().startswith((b"file-", b"000")):
-            reached.set()
-            go_on.wait(60)
-
-    run = start_supervised(pair.arguments(verb, *options), ASKED, wait)
+def held(pair: Pair, verb: str = "backup", *options: str) -> Iterator[Supervised]:
+    """A run that stands still at its work until it is released."""
+    run = held_run(pair, verb, *options)
     with ended(run.process):
-        wait_until(reached.is_set, 30, "the run that is to hold the lock begins to work")
+        wait_until(lambda: bool(run.held), 30, "the run that is to hold the lock begins to work")
         try:
-            yield run, go_on
+            yield run
         finally:
-            go_on.set()
+            run.release()
 
 
 def test_of_three_runs_at_once_one_works_and_two_say_that_it_does(history: History) -> None:
     pair = history.pair
-    make_plain(pair.source, 300)
-    # Slowed down, so that the first is at work when the last one has started.
-    runs = [start_supervised(pair.arguments("backup"), ASKED, lambda call: time.sleep(0.001)) for _ in range(3)]
+    make_plain(pair.source, 60)
+    runs = [held_run(pair, "backup") for _ in range(3)]
+    wait_until(lambda: sum(run.process.poll() is None for run in runs) == 1, 30, "the end of two of the runs")
+    for run in runs:
+        run.release()
     done = [finish(run.process) for run in runs]
     assert sorted(run.status for run in done) == [0, LOCKED, LOCKED], [(run.status, run.stderr) for run in done]
-    for run in done:
-        if run.status == LOCKED:
-            assert len(run.errors) == 1, run.stderr
+    for refused in done:
+        if refused.status == LOCKED:
+            expect_one_line(refused)
     assert len(pair.list()) == 1
     assert_same(snapshot_of(pair.source), snapshot_of(pair.snapshot()))
 
 
 def test_a_second_run_says_in_one_line_that_another_works(history: History) -> None:
     make_plain(history.pair.source, 60)
-    with held(history.pair) as (run, go_on):
+    with held(history.pair) as run:
         refused = history.pair.run("backup", timeout=30).expect(LOCKED)
         expect_one_line(refused)
         assert refused.seconds < 15
-        go_on.set()
+        run.release()
         finish(run.process).expect(0)
     history.night()
 
@@ -93,7 +98,7 @@ def test_a_label_has_one_lock_for_all_its_intervals(history: History) -> None:
 def test_the_lock_of_a_killed_run_does_not_block(history: History) -> None:
     pair = history.pair
     make_plain(pair.source, 60)
-    with held(pair) as (run, _):
+    with held(pair) as run:
         os.kill(run.process.pid, signal.SIGKILL)
         run.process.wait()
     began = time.monotonic()
@@ -130,11 +135,11 @@ def test_a_restore_goes_on_with_its_snapshot_while_nights_come_and_go(history: H
     pair = history.pair
     make_plain(pair.source, 60)
     wanted = history.night("--retain", "1").report["id"]
-    with held(pair, "restore", "--to", scratch) as (run, go_on):
+    with held(pair, "restore", "--to", scratch) as run:
         for number in range(3):
             write(plain_file(pair.source, number), b"later")
             History(pair).night("--retain", "1")
-        go_on.set()
+        run.release()
         finish(run.process).expect(0)
     assert_same(history.seen[wanted], snapshot_of(scratch))
 
@@ -143,11 +148,11 @@ def test_a_verify_goes_on_with_its_snapshot_while_nights_come_and_go(history: Hi
     pair = history.pair
     make_plain(pair.source, 60)
     history.night("--retain", "1")
-    with held(pair, "verify") as (run, go_on):
+    with held(pair, "verify") as run:
         for number in range(3):
             write(plain_file(pair.source, number), b"later")
             History(pair).night("--retain", "1")
-        go_on.set()
+        run.release()
         checked: Finished = finish(run.process).expect(0)
     assert (checked.report["files_checked"], checked.report["mismatches"]) == (60, [])
 

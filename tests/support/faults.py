@@ -2,7 +2,8 @@
 
 :func:`supervise` runs a command under a seccomp filter that asks this process about the calls of interest. ``decide``
 gets each one, in one order over all processes and threads of the run, and says what becomes of it: :data:`GO_ON`,
-:class:`Fail`, :class:`DoAndFail`, :class:`Pretend` or :data:`KILL`. Counting is exact, and paths are known as bytes.
+:class:`Fail`, :class:`DoAndFail`, :class:`Pretend`, :data:`HOLD` or :data:`KILL`. Counting is exact, and paths are
+known as bytes.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Pretend:
 
 
 GO_ON = None
+HOLD = "hold"  # the caller waits until the run is released; all other callers go on
 KILL = "kill"  # every process of the run dies before the call is done
 Decision = Fail | DoAndFail | Pretend | str | None
 
@@ -173,9 +175,22 @@ class Supervised:
     decide: Decide
     errors: list[BaseException] = field(default_factory=list)
     killed: bool = False
+    listener: int = -1
+    held: list[tuple[int, Call]] = field(default_factory=list)
+    released: bool = False
+    _holding: threading.Lock = field(default_factory=threading.Lock)
+
+    def release(self) -> None:
+        """Let all that were held go on, and hold no others."""
+        with self._holding:
+            self.released = True
+            waiting, self.held = self.held, []
+            for identifier, call in waiting if self.listener >= 0 else ():
+                self._reply(self.listener, identifier, call, GO_ON)
 
     def serve(self, listener: int) -> None:
         """Answer calls until the last process of the run is gone."""
+        self.listener = listener
         buffer = bytearray(NOTIFICATION.size)
         poll = select.poll()
         poll.register(listener, select.POLLIN)
@@ -193,7 +208,9 @@ class Supervised:
                     raise
                 self._answer(listener, buffer)
         finally:
-            os.close(listener)
+            with self._holding:
+                self.listener = -1
+                os.close(listener)
 
     def _answer(self, listener: int, buffer: bytearray) -> None:
         identifier, thread, _, number, _, _, *arguments = NOTIFICATION.unpack(bytes(buffer))
@@ -209,6 +226,12 @@ class Supervised:
             self.killed = True
             self.kill_all()
             return
+        if decision == HOLD:
+            with self._holding:
+                if not self.released:
+                    self.held.append((identifier, call))
+                    return
+            decision = GO_ON
         self._reply(listener, identifier, call, decision)
 
     def _reply(self, listener: int, identifier: int, call: Call, decision: Decision) -> None:
@@ -344,6 +367,17 @@ def supervise(
     """Run the command to its end, ``decide`` asked about the calls named in ``asked``."""
     line = command_line(*arguments)
     return supervise_line(line, asked, decide, contained=contained, timeout=timeout, env=env)
+
+
+def slowly(seconds: float, directory: str, name: bytes = b"") -> Decide:
+    """Each call on the file system of ``directory`` takes longer, if it is on an entry whose name begins so."""
+    device = os.stat(directory).st_dev
+
+    def decide(call: Call) -> None:
+        if call.device() == device and call.file_name().startswith(name):
+            time.sleep(seconds)
+
+    return decide
 
 
 def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> None:

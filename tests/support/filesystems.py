@@ -68,7 +68,9 @@ def ext4(where: str, image: str, megabytes: int = 0, options: str = "") -> Itera
     if megabytes:
         with open(image, "wb") as file:
             file.truncate(megabytes << 20)
-        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-F", "-N", "4096", image], check=True, capture_output=True)
+        subprocess.run(
+            ["mke2fs", "-q", "-t", "ext4", "-F", "-b", "4096", "-N", "4096", image], check=True, capture_output=True
+        )
     mount("-o", ",".join(filter(None, ["loop", options])), image, where)
     try:
         yield where

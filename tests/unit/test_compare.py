@@ -36,7 +36,7 @@ RULE = Rule()
         (OTHER, TOUCHED, RULE, Action.READ),
         (SAME._replace(flags=RESTLESS), None, RULE, Action.READ),
         (SAME, None, Rule(damaged=frozenset({77})), Action.COPY),
-        (adopted_record(ENTRY), None, RULE, Action.LINK),
+        (adopted_record(ENTRY, 1), None, RULE, Action.LINK),
     ],
 )
 def test_certainty_comes_before_suspicion_and_staging_before_the_base(

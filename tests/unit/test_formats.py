@@ -67,6 +67,14 @@ def test_of_several_frames_under_one_path_the_last_counts(tmp_path: Path) -> Non
     assert reader.summary == {"x": 1}
 
 
+def test_a_file_without_frames_can_be_sealed_and_read(tmp_path: Path) -> None:
+    writer = frames_file(tmp_path / "f")
+    assert writer.totals() == (0, 0, 0)
+    writer.seal({})
+    writer.close()
+    assert FrameReader(os.open(tmp_path / "f", os.O_RDONLY), "f").get("") is None
+
+
 def test_whole_frames_of_a_torn_file_are_read_and_the_torn_one_dropped(tmp_path: Path) -> None:
     writer = frames_file(tmp_path / "f")
     writer.append("a", 0, b"first")
@@ -103,7 +111,9 @@ def test_a_journal_is_the_next_catalog_too() -> None:
     assert parse_catalog(journal.to_json(), "j") == after
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 99}', '{"version": 1}', '{"version": 1, "snapshots": [{}], "spare": null}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"version": 99}', '{"version": 1}', '{"version": 1, "snapshots": [{}], "spare": null}']
+)
 def test_a_damaged_catalog_is_named(text: str) -> None:
     with pytest.raises(FormatError, match="the/catalog"):
         parse_catalog(text, "the/catalog")
@@ -116,7 +126,9 @@ def test_names_are_read_as_rsync_prints_them() -> None:
     assert (line.path, line.size, line.checksum.hex()) == (b"dir/a:b", 12, "d41d8cd98f00b204e9800998ecf8427e")
 
 
-@pytest.mark.parametrize("line", [b":0:dir/\n", b"\n", b"rsync: error\n", b"d41d8cd98f00b204e9800998ecf8427e:x:a\n", b":3:link\n"])
+@pytest.mark.parametrize(
+    "line", [b":0:dir/\n", b"\n", b"rsync: error\n", b"d41d8cd98f00b204e9800998ecf8427e:x:a\n", b":3:link\n"]
+)
 def test_lines_that_are_about_no_copied_file_are_passed_over(line: bytes) -> None:
     assert parse_line(line) is None
 

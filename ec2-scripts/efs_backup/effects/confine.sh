@@ -11,7 +11,8 @@ set -eu
 root=$1
 shift
 mount -t tmpfs -o mode=0755,size=4m tmpfs "$root"
-for system in /usr /bin /sbin /lib /lib32 /lib64 /libx32; do
+# /etc/alternatives: where Debian's awk is looked up.
+for system in /usr /bin /sbin /lib /lib32 /lib64 /libx32 /etc/alternatives; do
     if [ -L "$system" ]; then
         cp -P "$system" "$root$system"
     elif [ -d "$system" ]; then

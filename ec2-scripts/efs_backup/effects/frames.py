@@ -146,7 +146,7 @@ class FrameWriter:
 
     def _last_of_each_key(self) -> list[int]:
         order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
-        following = [*order[1:], -1]
+        following = [*order[1:], -1][: len(order)]
         return [i for i, j in zip(order, following, strict=True) if j < 0 or self._keys[i] != self._keys[j]]
 
     def close(self) -> None:

@@ -68,7 +68,8 @@ class Lock:
         return self._descriptor
 
     def start(self) -> None:
-        """Start the heartbeat thread (after the worker processes have been forked)."""
+        """Start the heartbeat thread (after the worker processes have been forked; until then nothing is risked)."""
+        self._write_beat()
         self._thread = threading.Thread(target=self._beat_until_done, name="heartbeat", daemon=True)
         self._thread.start()
 

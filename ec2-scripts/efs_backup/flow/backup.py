@@ -37,7 +37,7 @@ from efs_backup.pure.report import INCOMPLETE, SUCCESS, BackupReport
 from efs_backup.pure.rotation import Standing, rotation
 
 FORMAT = 1
-_FILL_TURNS = 7
+_FILL_TURNS = 3
 _GARBAGE = 0.25
 """From which share of useless bytes on a manifest is written anew before it is sealed."""
 
@@ -86,7 +86,10 @@ def _open_label(options: BackupOptions) -> Store:
 
 
 def _lock(store: Store, flag: StopFlag) -> Lock:
-    private = os.open(PRIVATE, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=store.root)
+    try:
+        private = os.open(PRIVATE, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=store.root)
+    except OSError as error:
+        raise explain(error, store.shown(PRIVATE)) from error
     return Lock(private, LOCK, f"{store.shown(PRIVATE)}/{LOCK}", flag)
 
 
@@ -132,6 +135,8 @@ class BackupRun:
         ledger = Ledger(self.work / "ledger")
         self.resources.callback(ledger.close)
         trees = self._trees(base, base_manifest, spare, known, rule)
+        if base is not None and base_manifest is None:
+            trees = replace(trees, shared_in_base=self._shared_in(base))
         with self._pool(trees) as pool:
             try:
                 if base is None:
@@ -281,6 +286,19 @@ class BackupRun:
             fill_turn=(run, _FILL_TURNS),
         )
 
+    def _shared_in(self, base: Standing) -> frozenset[int]:
+        """Return the inodes that have several names within a base without manifest (rsync -H, or a user, made them)."""
+        path = self.store.shown(base.path)
+        status = os.stat(path)
+        looked = Trees(path, path, str(self.work), status.st_dev, status.st_ino)
+        ledger = Ledger(self.work / "base")
+        workers = workers_for(self.options.workers, [self.options.backup])
+        with Pool(looked, self.flag, workers.processes, workers.threads) as pool:
+            pool.run([ScanTask("")], lambda outcome: ledger.sight(outcome.sightings), lambda: None)
+        shared = frozenset(members[0].ino for members in ledger.groups() if len(members) > 1)
+        ledger.close()
+        return shared
+
     def _pool(self, trees: Trees) -> Pool:
         workers = workers_for(self.options.workers, [self.options.source, self.options.backup])
         pool = Pool(trees, self.flag, workers.processes, workers.threads)
@@ -330,7 +348,7 @@ class BackupRun:
                 work = self.work / "fpsync"
                 work.mkdir()
                 first_copy.Transfer(
-                    self.tools, trees.source, trees.staging, workers.jobs, files, work, log,
+                    self.tools, lambda: trees.source, trees.staging, workers.jobs, files, self.source_status, work, log,
                     (self.lock.descriptor,), self.flag, on_finished,
                     Path(self.options.log_directory) if self.options.log_directory else None,
                 ).run(ledger)  # fmt: skip

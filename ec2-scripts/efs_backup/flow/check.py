@@ -133,6 +133,10 @@ def _check_entry(
     if _name_differences(shown, there[:KEPT_FIELDS], record[:KEPT_FIELDS], outcome):
         outcome.damaged.append(record.bino)
         return
+    if there[6] != record.bino:
+        outcome.mismatches.append((shown, "it is another inode than the one that was published"))
+        outcome.damaged.append(there[6])
+        return
     wrong = _wrong_content(bench, descriptor, name, record, Attributes._make(there), read_before, outcome)
     if wrong:
         outcome.mismatches.append((shown, wrong))
@@ -167,21 +171,21 @@ def _wrong_content(
 
 
 def _compare_with_source(bench: CheckBench, path: str, records: dict[str, Record], outcome: Outcome) -> None:
-    """Name what on the source is no longer as the snapshot has it. That is no mismatch: sources change."""
+    """Name what on the source is not as the snapshot has it: it was asked to be held against it."""
     try:
         with directory(bench.source, path) as descriptor:
             for name, record in records.items():
                 now = tree.look_at(descriptor, name)
                 if now is None:
-                    outcome.differs.append((join(path, name), "it is gone from the source"))
+                    outcome.mismatches.append((join(path, name), "it is gone from the source"))
                 elif now[:KEPT_FIELDS] != record[:KEPT_FIELDS]:
-                    outcome.differs.append((join(path, name), "it has changed on the source"))
+                    outcome.mismatches.append((join(path, name), "it has changed on the source"))
                 elif _content_differs(bench, descriptor, name, now, record):
-                    outcome.differs.append(
+                    outcome.mismatches.append(
                         (join(path, name), "its content on the source is another, with the same size and mtime")
                     )
     except OSError as error:
-        outcome.differs.append((path, f"the source cannot be read: {error.strerror}"))
+        outcome.mismatches.append((path, f"the source cannot be read: {error.strerror}"))
 
 
 def _content_differs(bench: CheckBench, descriptor: int, name: str, now: Attributes, record: Record) -> bool:

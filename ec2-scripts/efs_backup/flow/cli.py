@@ -129,6 +129,9 @@ def _verify(words: argparse.Namespace) -> int:
         checked_workers(words.workers) if words.workers is not None else None,
     )  # fmt: skip
     report = verify(options)
+    for checked in report.snapshots:
+        if checked.note:
+            print(f"efs-backup: {report.interval}.{checked.number}: {one_line(checked.note)}", file=sys.stderr)  # noqa: T201
     _say(words, report.to_plain(), report.lines)
     return DONE if report.sound else NOT_DONE
 

@@ -580,7 +580,7 @@ class Part:
 
     def _keep(self, name: str, record: Record) -> None:
         self.here.records[name] = record
-        self.here.outcome.kept += 1
+        self.here.count_kept(name, record)
         if record.nlink > 1:
             self._sight(record.ino, name, settled=True, bino=record.bino)
 
@@ -595,8 +595,7 @@ class Part:
         decision = self.decision(name, entry)
         record = decision.record
         if record is not None and record is self._by_tool:
-            self.here.outcome.transferred += 1
-            self.here.outcome.bytes_transferred += record.size if is_regular(record.mode) else 0
+            self.here.by_tool.add(name)
         alone = entry.nlink <= 1 and (record is None or may_share(entry, record, rule))
         if alone:
             work.append((name, entry, decision))

@@ -46,6 +46,8 @@ class Here:
     absent: list[str] = field(default_factory=list)
     touched: bool = False
     unlinked: bool = False
+    by_tool: set[str] = field(default_factory=set)
+    """Names that fpsync put here in this run."""
     links_expected: int = 0
     names_of_inode: int = 1
     """How many links the inode being worked on gets in this snapshot."""
@@ -65,6 +67,14 @@ class Here:
             tree.unlink(self.staging, name)
             self.unlinked = True
         self.touched = True
+
+    def count_kept(self, name: str, record: Record) -> None:
+        """Count a name that staging has already: kept, or transferred if it was fpsync who put it there."""
+        if name in self.by_tool:
+            self.outcome.transferred += 1
+            self.outcome.bytes_transferred += record.size if is_regular(record.mode) else 0
+        else:
+            self.outcome.kept += 1
 
     def shown(self, name: str) -> str:
         """Return the path of a name as a person reads it."""
@@ -108,7 +118,7 @@ def _act(here: Here, name: str, entry: Attributes, decision: Decision) -> Record
         detail = record.detail or copy.read_detail(here.source, name, entry)
         record = Record(*entry, record.bino, record.flags & ~CARRIED, record.checksum, detail)
     if decision.in_staging or _is_held(here, name, record):
-        here.outcome.kept += 1
+        here.count_kept(name, record)
         return record
     return record if link_from_base(here, name, record) else copy_here(here, name, entry)
 

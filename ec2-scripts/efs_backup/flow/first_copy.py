@@ -24,6 +24,8 @@ _BYTES_PER_FILE = 1024
 _SPARE_BYTES = 64 << 20
 _TAIL_SECONDS = 3.0
 _STALLED_SECONDS = 900.0
+MOVED_AWAY = 98
+"""Exit status of confine.sh where a directory is no longer the one that was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,13 @@ class Transfer:
     """One run of fpsync: from where to where, how many jobs, and where its lines of finished files are kept."""
 
     tools: Tools
-    source: str
+    source: Callable[[], str]
+    """Where the source is at this moment: a snapshot that is restored may be moved by a rotation."""
     target: str
     jobs: int
     files: int
+    status: os.stat_result
+    """What the source was when it was opened."""
     work: Path
     finished_log: IO[bytes]
     inherit: tuple[int, ...]
@@ -102,17 +107,21 @@ class Transfer:
 
     def _call(self, arguments: list[str], log: IO[bytes]) -> int:
         """Run fpsync confined, its words going to `log`; return its exit status if it got as far as working."""
+        source = self.source()
         bindings = [
-            Binding(self.source, "/source", writable=False, status=os.stat(self.source)),
+            Binding(source, "/source", writable=False, status=self.status),
             Binding(self.target, "/target", writable=True, status=os.stat(self.target)),
             Binding(str(self.work), "/work", writable=True, status=self.work.stat()),
         ]
-        tool = [self.tools.fpsync, *arguments]
+        # Under dash, which Debian's /bin/sh is, fpsync complains that there is no terminal.
+        tool = ["/bin/bash", self.tools.fpsync, *arguments]
         command = processes.confined(tool, bindings, str(self.work / "world"), self.tools.all())
         log.flush()
         before = log.tell()
         status = processes.run(command, log, self.inherit, processes.search_path(self.tools.all()), self._watch)
         self.flag.check()
+        if status == MOVED_AWAY and source != self.source():
+            return self._call(arguments, log)
         said = Path(log.name).read_bytes()[before:]
         if b"Run ID" not in said and status != 0:
             raise ToolError(f"fpsync failed with exit status {status}: {_last_line(said)}")

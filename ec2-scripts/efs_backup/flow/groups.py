@@ -85,6 +85,7 @@ def _lead(place: _Place, group: Group, names: int) -> Record | None:
     """Settle the leader as if it were alone; return its record, None if the source does not give it."""
     here, member = place.here, group.plan.leader
     place.look(member.name)
+    kept_before = here.outcome.kept
     here.names_of_inode = names
     here.records.pop(member.name, None)
     base = place.part.base.get(member.name)
@@ -102,6 +103,9 @@ def _lead(place: _Place, group: Group, names: int) -> Record | None:
             here.outcome.changed.append(here.shown(member.name))
             carry_over(here, member.name, base)
     here.names_of_inode = 1
+    if member.settled:
+        # It was counted when the walk settled it.
+        here.outcome.kept = kept_before
     record = here.records.get(member.name)
     here.outcome.members.append((member, record))
     return record

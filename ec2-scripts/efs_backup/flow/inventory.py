@@ -34,6 +34,7 @@ class Listed:
 class Inventory:
     """The snapshots of one interval, newest first."""
 
+    interval: str
     snapshots: list[Listed]
 
     def to_plain(self) -> dict[str, Any]:
@@ -44,7 +45,10 @@ class Inventory:
         """Return the inventory as a table for a person."""
         if not self.snapshots:
             return ["no snapshots yet"]
-        rows = [("NUMBER", "FINISHED", "AGE", "FILES", "SIZE", "STATUS", "VERIFIED", "ID"), *map(_row, self.snapshots)]
+        rows = [
+            ("SNAPSHOT", "FINISHED", "AGE", "FILES", "SIZE", "STATUS", "VERIFIED", "ID"),
+            *(_row(self.interval, s) for s in self.snapshots),
+        ]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -53,11 +57,12 @@ def inventory(backup: str, label: str, interval: str) -> Inventory:
     """Return what is published, right also in the middle of a rotation that was cut off; nothing is changed."""
     demand_directory(backup, "--backup")
     if not os.path.lexists(os.path.join(backup, label)):
-        return Inventory([])
+        return Inventory(interval, [])
     store = Store(backup, label, interval)
     try:
         return Inventory(
-            [_listed(store, number, standing.path, standing.snapshot) for number, standing in store.survey().numbered]
+            interval,
+            [_listed(store, number, standing.path, standing.snapshot) for number, standing in store.survey().numbered],
         )
     finally:
         store.close()
@@ -74,9 +79,9 @@ def _listed(store: Store, number: int, path: str, snapshot: Snapshot) -> Listed:
     )  # fmt: skip
 
 
-def _row(listed: Listed) -> tuple[str, ...]:
+def _row(interval: str, listed: Listed) -> tuple[str, ...]:
     return (
-        str(listed.number),
+        f"{interval}.{listed.number}",
         listed.finished or "unknown",
         _age(listed.finished),
         f"{listed.files:,}" if listed.files is not None else "?",

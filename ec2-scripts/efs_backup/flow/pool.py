@@ -72,20 +72,19 @@ class UnitResult:
 
 
 _process: tuple[Any, int] | None = None
-"""Of a worker process: its workbench and its number of threads. Set once, before its first unit."""
+"""The workbench and the number of threads of a worker process: set before it is forked, so that whatever cannot be
+opened is an error of the run, and nothing has to be found again by a path that a rotation may have changed."""
 
 _BENCHES: dict[type, Callable[[Any, StopFlag], Any]] = {Trees: Workbench, Checking: CheckBench, Restoring: RestoreBench}
 
 
-def _start_worker(trees: Trees | Checking | Restoring, flag: StopFlag, threads: int, parent: int) -> None:
-    global _process
+def _start_worker(parent: int) -> None:
     die_with_parent(parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     # What the parent made will never be garbage here; and a worker makes no cycles worth looking for.
     gc.freeze()
     gc.disable()
-    _process = (_BENCHES[type(trees)](trees, flag), threads)
 
 
 def _run_unit(unit: Unit) -> UnitResult:
@@ -175,11 +174,11 @@ class Pool:
 
     def __init__(self, trees: Trees | Checking | Restoring, flag: StopFlag, processes: int, threads: int) -> None:
         """Fork the workers (before this process has threads of its own)."""
+        global _process
         self._flag, self._processes, self._threads = flag, processes, threads
+        _process = (_BENCHES[type(trees)](trees, flag), threads)
         context = multiprocessing.get_context("fork")
-        self._executor = ProcessPoolExecutor(
-            processes, context, initializer=_start_worker, initargs=(trees, flag, threads, os.getpid())
-        )
+        self._executor = ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(os.getpid(),))
         # With "fork" the first submission starts all workers; later there will be threads here that must not be forked.
         self._executor.submit(_nothing).result()
 

@@ -63,7 +63,7 @@ class RestoreBench:
         """Return name -> record of a directory of the snapshot; from its listing where there is no manifest."""
         if self.manifest is not None:
             return self.manifest.records(join_prefix(self.trees.prefix, path), 0, 1)
-        return {name: adopted_record(Attributes._make(look)) for name, look in listing.files.items()}
+        return {name: adopted_record(Attributes._make(look), look[7]) for name, look in listing.files.items()}
 
     def spared(self, path: str) -> tuple[set[str], bool]:
         """Return (names the snapshot could not read, whether that is so for the whole directory)."""
@@ -213,8 +213,9 @@ def _restore_entry(place: _Place, name: str, record: Record, there: Listing, cop
     outcome = place.outcome
     outcome.scanned += 1
     outcome.scanned_bytes += record.size if is_regular(record.mode) else 0
-    if name in there.directories and not _clear_directory(place, name, there):
-        return
+    stood_in_place = name in there.directories
+    if stood_in_place:
+        _clear_directory(place, name, there)
     live = there.files.get(name)
     right = live is not None and _is_right(place, name, record, Attributes._make(live), copied)
     if right and place.bench.trees.copied:
@@ -231,26 +232,36 @@ def _restore_entry(place: _Place, name: str, record: Record, there: Listing, cop
     if right:
         outcome.kept += 1
     else:
-        _put(place, name, record, live is not None)
+        _put(place, name, record, live is not None or stood_in_place)
 
 
-def _clear_directory(place: _Place, name: str, there: Listing) -> bool:
-    """Make room for a file where the live tree has a directory; tell whether there is room."""
+def _clear_directory(place: _Place, name: str, there: Listing) -> None:
+    """Make room for a file where the live tree has a directory.
+
+    What is in it is only in the live tree, so it stays, under another name, unless it is to be deleted.
+    """
+    there.directories.remove(name)
     if place.bench.trees.delete:
         _delete(place, name)
-        there.directories.remove(name)
-        return True
+        return
+    place.outcome.replaced.append(place.shown(name))
     with tree.directory(place.target, name) as descriptor:
         empty = not os.listdir(descriptor)
     if not empty:
-        place.fail(name, "a directory that is not empty stands in its place (--delete removes it)")
-        return False
-    if not place.bench.trees.dry_run:
+        aside = f"{_shortened(name)}.before-restore-{secrets.token_hex(4)}"
+        place.outcome.set_aside.append((place.shown(name), place.shown(aside)))
+    if place.bench.trees.dry_run:
+        return
+    if empty:
         os.rmdir(name, dir_fd=place.target)
-        place.touched = True
-    there.directories.remove(name)
-    place.outcome.replaced.append(place.shown(name))
-    return True
+    else:
+        os.rename(name, aside, src_dir_fd=place.target, dst_dir_fd=place.target)
+    place.touched = True
+
+
+def _shortened(name: str) -> str:
+    """Return as much of a name as leaves room for what is put behind it (a name has at most 255 bytes)."""
+    return os.fsdecode(os.fsencode(name)[:220])
 
 
 def _is_right(place: _Place, name: str, record: Record, live: Attributes, copied: CopiedFile | None) -> bool:
@@ -283,8 +294,7 @@ def _put(place: _Place, name: str, record: Record, replaces: bool) -> bool:
     outcome, bench = place.outcome, place.bench
     changed = outcome.replaced if replaces else outcome.created
     if bench.trees.dry_run:
-        if place.shown(name) not in outcome.replaced[-1:]:
-            changed.append(place.shown(name))
+        changed.append(place.shown(name))
         return True
     temporary = f"{_TEMPORARY}{secrets.token_hex(8)}"
     try:
@@ -404,7 +414,7 @@ def _record(bench: RestoreBench, place: _Place, name: str) -> Record:
     there = tree.look_at(place.snapshot, name)
     if name in records or there is None:
         return records[name]
-    return adopted_record(there)
+    return adopted_record(there, there.nlink)
 
 
 def _follow(first: _Place, leader: Sighting, place: _Place, member: Sighting) -> None:

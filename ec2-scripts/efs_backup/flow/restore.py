@@ -64,6 +64,8 @@ class RestoreReport:
     deleted: list[str]
     unchanged: int
     failed: dict[str, str]
+    set_aside: dict[str, str]
+    """Directories that stood where a file belongs, and the names they were given."""
     files_transferred: int
     bytes_transferred: int
     notes: list[str]
@@ -80,6 +82,10 @@ class RestoreReport:
             for verb, paths in (("create", self.created), ("replace", self.replaced), ("delete", self.deleted)):
                 text += [f"would {verb} {path}" for path in paths]
         text += named("could not be restored", [f"{path or '/'} ({why})" for path, why in self.failed.items()])
+        text += named(
+            "stood in the place of a file, and is kept as",
+            [f"{new} (was {old})" for old, new in self.set_aside.items()],
+        )
         text += [f"  note: {note}" for note in self.notes]
         would = "would be " if self.dry_run else ""
         text.append(
@@ -117,7 +123,7 @@ def restore(options: RestoreOptions) -> RestoreReport:
     demand_directory(options.source, "--source")
     demand_apart(options.source, options.backup)
     if options.to is not None:
-        _demand_target(options.to, options.backup)
+        _demand_target(options.to, os.path.join(options.backup, options.label))
     tools = first_copy.find_tools()
     flag = StopFlag()
     with ExitStack() as resources:
@@ -129,14 +135,10 @@ def restore(options: RestoreOptions) -> RestoreReport:
         return _Restore(options, tools, snapshot, flag, progress, resources).run()
 
 
-def _demand_target(to: str, backup: str) -> None:
-    if os.path.lexists(to):
-        demand_directory(to, "--to")
-        demand_apart(to, backup)
-    else:
-        parent = os.path.dirname(os.path.abspath(to))
-        demand_directory(parent, "the parent of --to,")
-        demand_outside(to, backup)
+def _demand_target(to: str, label: str) -> None:
+    """Raise UsageError unless a directory can be restored into; it, but not its parent, may be missing."""
+    demand_directory(to if os.path.lexists(to) else os.path.dirname(os.path.abspath(to)), "--to (or its parent)")
+    demand_outside(to, label)
 
 
 class _Restore:
@@ -309,7 +311,7 @@ class _Restore:
             same = recorded["file_system"] == (self.options.source_id or file_system_name(self.root))
         prefix = self.options.subdirectory
         return Restoring(
-            snapshot=f"{self.snapshot.path}/{prefix}" if prefix else self.snapshot.path,
+            snapshot=self.snapshot.within(prefix),
             snapshot_inode=os.fstat(origin).st_ino,
             target=str(target),
             target_device=status.st_dev,
@@ -365,10 +367,11 @@ class _Restore:
         with first_copy.begin_finished_log(descriptor) as log:
             first_copy.Transfer(
                 self.tools,
-                trees.snapshot,
+                self._where,
                 trees.target,
                 workers.jobs,
                 files,
+                os.stat(trees.snapshot),
                 work,
                 log,
                 (),
@@ -376,6 +379,10 @@ class _Restore:
                 on_finished,
                 log_directory,
             ).run(ledger)
+
+    def _where(self) -> str:
+        """Return the path of the restored directory of the snapshot at this moment."""
+        return f"{self.snapshot.find()}/{self.options.subdirectory}".rstrip("/")
 
     # compare
 
@@ -428,6 +435,7 @@ class _Restore:
             deleted=sorted(set(total.deletions)),
             unchanged=total.kept,
             failed=dict(sorted(total.failed)),
+            set_aside=dict(sorted(total.set_aside)),
             files_transferred=total.transferred,
             bytes_transferred=total.bytes_transferred,
             notes=self.notes,

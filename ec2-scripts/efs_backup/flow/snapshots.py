@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from efs_backup.effects import tree
 from efs_backup.effects.store import Store, Survey
@@ -18,13 +19,22 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A snapshot that is being read: its number when it was looked up, its root, and the path of its manifest."""
+    """A snapshot that is being read: its number when it was looked up, its root, and the path of its manifest.
+
+    `path` is what a person calls it. A rotation may move the tree at any moment, so it is reached by the descriptor
+    `root` only: `within` is a path that leads there in this process and those it forks; `find` says where it is now.
+    """
 
     number: int
     snapshot: Snapshot
     root: int
     path: str
     manifest: str | None
+    find: Callable[[], str]
+
+    def within(self, path: str) -> str:
+        """Return a path to something in the snapshot that no rotation can lead astray."""
+        return f"/proc/self/fd/{self.root}/{path}".rstrip("/")
 
 
 def checked_number(text: str) -> int:
@@ -50,7 +60,8 @@ def held(store: Store, number: int | None, snapshot_id: str | None) -> Iterator[
             if root is None:
                 continue
             try:
-                yield Held(now, snapshot, root, store.shown(path), _manifest(store, survey, snapshot))
+                manifest = _manifest(store, survey, snapshot)
+                yield Held(now, snapshot, root, store.shown(path), manifest, partial(_where, store, snapshot))
             finally:
                 os.close(root)
             return
@@ -64,6 +75,11 @@ def _find(store: Store, survey: Survey, number: int | None, snapshot_id: str | N
     there = ", ".join(str(at) for at, _ in survey.numbered) or "none"
     wanted = snapshot_id if snapshot_id is not None else store.names.snapshot(number or 0)
     raise BackupError(f"there is no snapshot {wanted} under {store.path} (numbers there: {there}): see efs-backup list")
+
+
+def _where(store: Store, snapshot: Snapshot) -> str:
+    """Return the path of a snapshot's tree at this moment."""
+    return store.shown(_find(store, store.survey(), None, snapshot.id)[2])
 
 
 def _open(store: Store, path: str, snapshot: Snapshot) -> int | None:

@@ -28,8 +28,10 @@ class Trees:
     spare_manifest: str | None = None
     progress: str | None = None
     copied: str | None = None
+    shared_in_base: frozenset[int] = frozenset()
+    """Inodes that have several names within a base that has no manifest to say so."""
     other_mounts: frozenset[str] = frozenset()
-    fill_turn: tuple[int, int] = (0, 7)
+    fill_turn: tuple[int, int] = (0, 1)
 
 
 class Mode(Enum):
@@ -225,11 +227,11 @@ class Outcome:
     unverified: int = 0
     mismatches: list[tuple[str, str]] = field(default_factory=list)
     damaged: list[int] = field(default_factory=list)
-    differs: list[tuple[str, str]] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     deletions: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    set_aside: list[tuple[str, str]] = field(default_factory=list)
 
     def unfinished(self) -> Outcome:
         """Return the part of this outcome that stays true when the task is begun again."""

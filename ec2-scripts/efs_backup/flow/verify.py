@@ -44,7 +44,6 @@ class Checked:
     files_without_checksum: int
     bytes: int
     mismatches: dict[str, str]
-    differs_from_source: dict[str, str]
     note: str = ""
 
 
@@ -62,17 +61,11 @@ class VerifyReport:
         return all(checked.verified for checked in self.snapshots)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the report as what JSON has words for; with several snapshots, paths begin with the snapshot's name."""
-        several = len(self.snapshots) > 1
-        mismatches = [
-            f"{self.interval}.{checked.number}/{path}" if several else path
-            for checked in self.snapshots
-            for path in checked.mismatches
-        ]
+        """Return the report as what JSON has words for; `mismatches` are those of all snapshots together."""
         return {
             "files_checked": sum(c.files_checked for c in self.snapshots),
             "bytes_checked": sum(c.bytes for c in self.snapshots),
-            "mismatches": mismatches,
+            "mismatches": sorted({path for checked in self.snapshots for path in checked.mismatches}),
             "snapshots": [asdict(c) for c in self.snapshots],
             "seconds": self.seconds,
         }
@@ -89,9 +82,6 @@ class VerifyReport:
             if checked.note:
                 text.append(f"  {checked.note}")
             text += named("wrong", [f"{path or '/'} ({why})" for path, why in checked.mismatches.items()])
-            text += named(
-                "differs from the source", [f"{p or '/'} ({why})" for p, why in checked.differs_from_source.items()]
-            )
         return [*text, f"done in {duration(self.seconds)}"]
 
 
@@ -113,7 +103,9 @@ def verify(options: VerifyOptions) -> VerifyReport:
             with held(store, number, snapshot_id) as snapshot:
                 checked = _check(options, snapshot, newer, damaged, flag, progress)
                 report.snapshots.append(checked)
-                _keep_verdict(store, checked, damaged)
+                if options.source is None:
+                    # Held against a source that may have changed, a mismatch says nothing of the snapshot.
+                    _keep_verdict(store, checked, damaged)
                 if snapshot.manifest is not None:
                     newer = snapshot.manifest
     report.seconds = round(sum(progress.seconds.values()), 3)
@@ -132,13 +124,13 @@ def _wanted(store: Store, options: VerifyOptions) -> Sequence[tuple[int | None, 
 def _check(
     options: VerifyOptions, snapshot: Held, newer: str | None, damaged: set[int], flag: StopFlag, progress: Progress
 ) -> Checked:
-    checked = Checked(snapshot.number, snapshot.snapshot.id, None, 0, 0, 0, {}, {})
+    checked = Checked(snapshot.number, snapshot.snapshot.id, None, 0, 0, 0, {})
     if snapshot.manifest is None:
         checked.note = "it was taken over without a manifest: there is nothing to hold it against"
         return checked
     total = Outcome()
     trees = Checking(
-        snapshot.path, snapshot.snapshot.inode, snapshot.manifest, newer, options.source, frozenset(damaged)
+        snapshot.within(""), snapshot.snapshot.inode, snapshot.manifest, newer, options.source, frozenset(damaged)
     )
     workers = workers_for(options.workers, [options.backup])
     progress.begin("verify", snapshot.snapshot.files or 0, snapshot.snapshot.bytes or 0)
@@ -148,7 +140,7 @@ def _check(
     damaged.update(total.damaged)
     checked.files_checked, checked.bytes = total.checked, total.scanned_bytes
     checked.files_without_checksum = total.unverified
-    checked.mismatches, checked.differs_from_source = dict(sorted(total.mismatches)), dict(sorted(total.differs))
+    checked.mismatches = dict(sorted(total.mismatches))
     checked.verified = False if checked.mismatches else None if total.unverified else True
     if total.unverified:
         checked.note = f"{total.unverified:,} files have no checksum yet: the coming backups fill them in"

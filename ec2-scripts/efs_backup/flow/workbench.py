@@ -79,7 +79,9 @@ class Workbench:
                 listing = list_directory(descriptor)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return {n: adopted_record(Attributes._make(a)) for n, a in listing.files.items()}, listing.directories
+        shared = self.trees.shared_in_base
+        looks = ((name, Attributes._make(look)) for name, look in listing.files.items())
+        return {name: adopted_record(look, 1 + (look.ino in shared)) for name, look in looks}, listing.directories
 
     def trash_name(self) -> str:
         """Return a name that is new in the trash."""

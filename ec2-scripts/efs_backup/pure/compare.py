@@ -67,8 +67,11 @@ def sameness(entry: Attributes, record: Record, rule: Rule) -> Sameness:
         return Sameness.DIFFERENT
     if record.flags & RESTLESS:
         return Sameness.SUSPECT
-    if not rule.same_file_system or record.ctime_ns == UNKNOWN:
+    if not rule.same_file_system:
         return Sameness.SAME
+    if record.ino == UNKNOWN:
+        # Taken over without a manifest: whether the source was touched since the backup's inode was is all there is.
+        return Sameness.SUSPECT if entry.ctime_ns > record.ctime_ns else Sameness.SAME
     unmoved = entry.ctime_ns == record.ctime_ns and entry.ino == record.ino
     return Sameness.SAME if unmoved else Sameness.SUSPECT
 

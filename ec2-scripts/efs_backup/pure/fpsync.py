@@ -21,13 +21,15 @@ RSYNC_OPTIONS = (
     "--numeric-ids",
     "--sparse",
     "--whole-file",
+    "--inplace",
     "--modify-window=-1",
     "--ignore-existing",
     "--ignore-missing-args",
     "--checksum-choice=md5",
     f"--out-format={OUT_FORMAT}",
 )
-"""--ignore-existing: what stands in the target may share its inode with published snapshots and is never touched.
+"""--ignore-existing: what stands in the target may share its inode with published snapshots and is never touched;
+so --inplace, which saves a rename a file and leaves no temporary names when it is killed, only ever writes new files.
 --modify-window=-1: times are compared and set in nanoseconds."""
 
 

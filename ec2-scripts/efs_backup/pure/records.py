@@ -13,7 +13,8 @@ from os import stat_result
 from typing import NamedTuple
 
 UNKNOWN = 0
-"""Stands for a ctime and an inode of the source that nobody recorded (a snapshot taken over without a manifest)."""
+"""Stands for an inode of the source that nobody recorded (a snapshot taken over without a manifest); the ctime of such a
+record is that of the backup's inode."""
 
 SUSPICIOUS = -1
 """Stands for the ctime of a file that may have changed while a tool copied it: no ctime of a source equals it."""
@@ -109,9 +110,12 @@ def record_of(entry: Attributes, bino: int, checksum: bytes, detail: bytes = b""
     return Record(*entry, bino, flags, checksum, detail)
 
 
-def adopted_record(entry: Attributes, detail: bytes = b"") -> Record:
-    """Return the record of an entry of a snapshot without a manifest: nothing is known of the source it came from."""
-    return Record._make((*entry[:KEPT_FIELDS], UNKNOWN, UNKNOWN, entry.nlink, entry.ino, 0, NO_CHECKSUM, detail))
+def adopted_record(entry: Attributes, nlink: int) -> Record:
+    """Return the record of an entry of a snapshot without a manifest: nothing is known of the source it came from.
+
+    `nlink` is how many names the inode has within the snapshot; its own link count is that of all snapshots together.
+    """
+    return Record._make((*entry[:KEPT_FIELDS], entry.ctime_ns, UNKNOWN, nlink, entry.ino, 0, NO_CHECKSUM, b""))
 
 
 def copied_record(entry: Attributes, bino: int, checksum: bytes, held_still: bool) -> Record:
