@@ -106,7 +106,7 @@ def _rest_operation(service: str, request: Request) -> tuple[str, dict[str, Any]
         return f"{request.method} {request.path}", {}
     best = max(weight for weight, _, _ in matches)
     _, name, parameters = min(match for match in matches if match[0] == best)
-    return name, {**parameters, **_json(request.body)}
+    return name, {**parameters, **(_json(request.body) if service != "s3" else {})}
 
 
 @lru_cache

@@ -68,6 +68,7 @@ class Groups:
         self._activities: list[Activity] = []
         self._relaunch_at: dict[str, float] = {}
         self._interrupted: list[tuple[float, Instance]] = []
+        self._broken: set[str] = set()
         self._failures: list[str] = []  # messages of the launches that are to fail next
 
     def install(self) -> None:
@@ -194,21 +195,24 @@ class Groups:
     def _run(self) -> None:
         while True:
             time.sleep(STEP_SECONDS)
-            try:
-                self._compare_all()
-            except Exception as error:  # noqa: BLE001 (the thread must go on; the problem fails the run)
-                log.exception("a group")
-                self._problems.add("groups", repr(error))
+            with self._lock:
+                for group in self._groups():
+                    self._step(group)
 
-    def _compare_all(self) -> None:
-        with self._lock:
-            for group in self._groups():
-                if step := self._next_step(group):
-                    step()
+    def _step(self, group: FakeAutoScalingGroup) -> None:
+        try:
+            if step := self._next_step(group):
+                step()
+        except Exception as error:  # noqa: BLE001 (the thread must go on; the problem fails the run)
+            log.exception("group %s is left alone from now on", group.name)
+            self._problems.add("groups", repr(error))
+            self._broken.add(group.name)
 
     def _next_step(self, group: FakeAutoScalingGroup) -> Callable[[], object] | None:
         """Return what is to be done next for a group, or None."""
         now = self._clock.now()
+        if group.name in self._broken:
+            return None
         for state in group.instance_states:
             if state.lifecycle_state == WAIT:
                 waiting = self._waiting[state.instance_id]

@@ -28,6 +28,7 @@ from localcloud.identities import Identities, Identity
 from localcloud.patching import replace
 
 GUEST = Path(__file__).with_name("guest")
+AWS_COMMAND = Path(__file__).resolve().parent.parent / ".venv-aws/bin/aws"  # preinstalled on Amazon Linux
 GUEST_CLOCK = Path("/usr/lib/localcloud")
 SHUTDOWN_COMMANDS = ("shutdown", "poweroff", "halt", "reboot")
 START_SECONDS = 20.0
@@ -38,7 +39,7 @@ log = logging.getLogger("localcloud.instances")
 
 @dataclass(frozen=True)
 class Setting:
-    """What all instances of a cloud share. ``tools`` is the directory of the AWS command line, if there is one."""
+    """What all instances of a cloud share."""
 
     directory: Path  # of the cloud; holds file-systems/ and the clock
     port: int
@@ -68,6 +69,7 @@ class Instance:
         self.lifecycle_state = "InService"
         self.spot_notice: str | None = None
         self.tags_in_metadata = tags_in_metadata
+        self.host_name = str(moto.private_dns_name)
         self.role = role_of(moto, setting.account)
         self._issue_credentials()
         self._lock = threading.Lock()
@@ -116,16 +118,16 @@ class Instance:
         document = {
             "accountId": self.setting.account, "architecture": moto.architecture, "availabilityZone": zone,
             "imageId": moto.image_id, "instanceId": self.id, "instanceType": moto.instance_type,
-            "privateIp": moto.private_ip, "region": self.setting.region, "version": "2017-09-30",
+            "privateIp": moto.private_ip_address, "region": self.setting.region, "version": "2017-09-30",
         }  # fmt: skip
         tree = {
             "meta-data/ami-id": str(moto.image_id),
-            "meta-data/hostname": str(moto.private_dns),
-            "meta-data/local-hostname": str(moto.private_dns),
+            "meta-data/hostname": self.host_name,
+            "meta-data/local-hostname": self.host_name,
             "meta-data/instance-id": self.id,
             "meta-data/instance-type": str(moto.instance_type),
             "meta-data/instance-life-cycle": "spot" if moto.lifecycle == "spot" else "on-demand",
-            "meta-data/local-ipv4": str(moto.private_ip),
+            "meta-data/local-ipv4": str(moto.private_ip_address),
             "meta-data/placement/availability-zone": str(zone),
             "meta-data/placement/region": self.setting.region,
             "meta-data/services/domain": "amazonaws.com",
@@ -164,8 +166,8 @@ class Instance:
         for name in ("etc", "usr/sbin", "usr/bin", "usr/lib/localcloud", "var/lib/cloud/instance", "var/log"):
             (upper / name).mkdir(parents=True, exist_ok=True)
         (self.directory / "work").mkdir()
-        (upper / "etc/hostname").write_text(str(self.moto.private_dns).split(".")[0] + "\n")
-        (upper / "etc/hosts").write_text(f"127.0.0.1 localhost {self.moto.private_dns}\n{self.setting.hosts()}")
+        (upper / "etc/hostname").write_text(self.host_name.split(".")[0] + "\n")
+        (upper / "etc/hosts").write_text(f"127.0.0.1 localhost {self.host_name}\n{self.setting.hosts()}")
         (upper / "etc/resolv.conf").write_text("# no name server: names are in /etc/hosts\n")
         (upper / "etc/localcloud-endpoint").write_text(self.setting.endpoint + "\n")
         environment = "".join(f"{name}={value}\n" for name, value in self._environment().items())
@@ -175,6 +177,9 @@ class Instance:
         shutil.copy(self.setting.directory / clock.LIBRARY, upper / "usr/lib/localcloud")
         for package in self.setting.packages:
             shutil.copy(GUEST / "mount-helper", upper / "usr/sbin" / package)
+        if AWS_COMMAND.exists():
+            (upper / "usr/bin/aws").write_text(f'#!/bin/sh\nexec {AWS_COMMAND} "$@"\n')
+            (upper / "usr/bin/aws").chmod(0o755)
         for command in SHUTDOWN_COMMANDS:
             shutil.copy(GUEST / "shutdown", upper / "usr/sbin" / command)
 

@@ -76,7 +76,7 @@ class RuntimeApi:
     def close(self) -> None:
         """Stop serving."""
         self._invocations.put(None)
-        self._server.shutdown()
+        threading.Thread(target=self._server.shutdown, daemon=True).start()  # it waits for its loop; nobody else need
         self._server.server_close()
 
     def _next(self, request: BaseHTTPRequestHandler) -> None:

@@ -123,7 +123,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, stop)
     cloud.start()
     (directory / READY).write_text(json.dumps({"port": port, "region": region, "pid": os.getpid()}))
-    server.serve_forever()
+    server.serve_forever(poll_interval=0.1)
     cloud.close()
 
 

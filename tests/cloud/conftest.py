@@ -1,0 +1,12 @@
+from collections.abc import Iterator
+
+import pytest
+
+from localcloud import LocalCloud
+
+
+@pytest.fixture
+def cloud() -> Iterator[LocalCloud]:
+    """A fresh local cloud; problems it saw fail the test."""
+    with LocalCloud() as running:
+        yield running
