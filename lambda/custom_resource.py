@@ -42,7 +42,8 @@ class Result:
 
 def answer(event: Event, context: Any, work: Callable[[Event], Result]) -> dict[str, Any]:
     """Do the work and answer the stack with its result, or with the reason of its failure. Return what was answered."""
-    logging.getLogger().setLevel(logging.INFO)
+    for logger in (__name__, "collector", "solution_helper"):
+        logging.getLogger(logger).setLevel(logging.INFO)
     log.info("%s of %s", event.get("RequestType"), event.get("LogicalResourceId"))
     reply = Reply(event)
     timer = threading.Timer(_seconds_left(context), reply.send, [_failed(event, "it took too long")])

@@ -27,6 +27,8 @@ class Action(Enum):
     """Nothing."""
     TIDY = "tidy"
     """No backup runs: remove a stop rule that is still there."""
+    START = "start"
+    """A new backup: lease, stop rule, capacity."""
     RESUME = "resume"
     """Do again what an interrupted start may have left undone."""
     TAKE_OVER = "take over"

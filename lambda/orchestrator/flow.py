@@ -76,7 +76,7 @@ class Flow:
                 return self._start_again(backup, own or item)
             return self._start_on_lease(item, lease, Lease.from_item(other))
         self._launch(_lease(lease))
-        return Decision(Action.RESUME, f"backup {backup} was started")
+        return Decision(Action.START, f"backup {backup} was started")
 
     def _start_again(self, backup: str, item: Item) -> Decision:
         lease = Lease.from_item(self.aws.read(RUNNING))

@@ -21,7 +21,8 @@ def lambda_handler(event: Event, context: Any) -> dict[str, str]:
 
     Errors go up: AWS Lambda tries the event twice more, then puts it into the dead-letter queue.
     """
-    logging.getLogger().setLevel(logging.INFO)
+    for logger in ("orchestrator", "collector"):
+        logging.getLogger(logger).setLevel(logging.INFO)
     log.info("event %s", json.dumps(event))
     settings = Settings.from_environment(os.environ)
     flow = Flow(settings, Aws(settings), context.invoked_function_arn, context.aws_request_id, clock.now())

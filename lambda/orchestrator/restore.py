@@ -41,7 +41,7 @@ def gives_up(group: RestoreGroup, now: datetime) -> bool:
 
 def lambda_handler(event: Event, context: Any) -> dict[str, str]:
     """Handle a failed launch; return what was done."""
-    logging.getLogger().setLevel(logging.INFO)
+    logging.getLogger("orchestrator").setLevel(logging.INFO)
     log.info("event %s", json.dumps(event))
     read = Reader(os.environ)
     stack, name, topic = read.text("STACK_NAME"), read.text("GROUP_NAME"), read.text("TOPIC_ARN")
