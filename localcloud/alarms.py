@@ -87,8 +87,8 @@ class Alarms:
         found = [
             datum
             for datum in self._backend().get_all_metrics()
-            if datum.filter(alarm.namespace, alarm.metric_name, dimensions)  # type: ignore[arg-type]
-            and first <= datum.timestamp.replace(tzinfo=None) < last
+            if first <= datum.timestamp.replace(tzinfo=None) < last
+            and datum.filter(alarm.namespace, alarm.metric_name, dimensions)  # type: ignore[arg-type]
         ]
         values = [float(datum.value) for datum in found if isinstance(datum, MetricDatum)]
         if not values:

@@ -115,7 +115,8 @@ def _rest_operations(service: str) -> list[RestOperation]:
     if service not in session.get_available_services():
         return []
     model = session.get_service_model(service)
-    return [_rest(name, model.operation_model(name)) for name in model.operation_names]
+    operations = [model.operation_model(name) for name in model.operation_names]
+    return [_rest(operation.name, operation) for operation in operations if not operation.deprecated]
 
 
 def _rest(name: str, operation: Any) -> RestOperation:

@@ -25,6 +25,7 @@ from localcloud.resources import Resources
 
 SETTLE_SECONDS = 120.0
 CALM_SECONDS = 0.15
+POLL_SECONDS = 0.02
 
 
 class SettleError(Exception):
@@ -91,10 +92,14 @@ class Cloud:
         Raises:
             SettleError: that takes longer than ``timeout`` seconds.
         """
-        end, calm_since = time.monotonic() + timeout, time.monotonic()
+        end, busy = time.monotonic() + timeout, self._busy()
+        calm_since = time.monotonic() if busy else 0.0
         while time.monotonic() - calm_since < CALM_SECONDS:
-            if self.functions.busy or self.groups.busy:
-                calm_since = time.monotonic() + 0.02
+            if self._busy():
+                calm_since = time.monotonic()
             if time.monotonic() > end:
                 raise SettleError(f"functions or groups are still at work after {timeout:.0f} seconds")
-            time.sleep(0.02)
+            time.sleep(POLL_SECONDS)
+
+    def _busy(self) -> bool:
+        return self.functions.busy or self.groups.busy

@@ -89,13 +89,13 @@ class ErrorResponse:
     body: bytes
 
 
-def error_response(service: str, kind: str) -> ErrorResponse:
+def error_response(service: str, kind: str, message: str = MESSAGE) -> ErrorResponse:
     """Return the answer to a call that is throttled (``throttle``) or fails inside AWS (``error``)."""
     code, status = ("InternalError", 500)
     if kind == "throttle":
         code = THROTTLE_CODES.get(service, "ThrottlingException")
         status = 503 if service == "s3" else 400
-    return _encoded(_protocol(service), status, code)
+    return _encoded(_protocol(service), status, code, message)
 
 
 def _protocol(service: str) -> str:
@@ -105,9 +105,9 @@ def _protocol(service: str) -> str:
     return str(session.get_service_model(service).resolved_protocol)
 
 
-def _encoded(protocol: str, status: int, code: str) -> ErrorResponse:
-    text, xml = json.dumps({"__type": code, "message": MESSAGE}), "text/xml"
-    inner = f"<Code>{escape(code)}</Code><Message>{escape(MESSAGE)}</Message>"
+def _encoded(protocol: str, status: int, code: str, message: str) -> ErrorResponse:
+    text, xml = json.dumps({"__type": code, "message": message}), "text/xml"
+    inner = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
     if protocol == "ec2":
         body = f"<Response><Errors><Error>{inner}</Error></Errors><RequestID>local</RequestID></Response>"
         return ErrorResponse(status, {"Content-Type": xml}, body.encode())
@@ -118,7 +118,7 @@ def _encoded(protocol: str, status: int, code: str) -> ErrorResponse:
         return ErrorResponse(status, {"Content-Type": xml}, body.encode())
     if protocol == "smithy-rpc-v2-cbor":
         headers = {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}
-        return ErrorResponse(status, headers, _cbor({"__type": code, "message": MESSAGE}))
+        return ErrorResponse(status, headers, _cbor({"__type": code, "message": message}))
     headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code}
     return ErrorResponse(status, headers, text.encode())
 
@@ -128,5 +128,5 @@ def _cbor(texts: dict[str, str]) -> bytes:
     encoded = bytes([0xA0 | len(texts)])
     for text in itertools.chain.from_iterable(texts.items()):
         data = text.encode()
-        encoded += bytes([0x78, len(data)]) + data
+        encoded += b"\x79" + len(data).to_bytes(2, "big") + data
     return encoded

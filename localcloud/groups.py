@@ -95,6 +95,11 @@ class Groups:
                 {"Activities": groups.activities(self._get_param("AutoScalingGroupName"))}
             ),
         )
+        replace(
+            AutoScalingBackend,
+            "delete_lifecycle_hook",
+            lambda original: lambda self, as_name, name: groups.delete_hook(self, as_name, name, original),
+        )
         add(AutoScalingResponse, "complete_lifecycle_action", lambda self: groups.complete(self._get_param))
         add(AutoScalingResponse, "record_lifecycle_action_heartbeat", lambda self: groups.heartbeat(self._get_param))
 
@@ -173,6 +178,16 @@ class Groups:
         waiting = self._waiting_of(parameter)
         waiting.deadline = self._clock.now() + waiting.hook.heartbeat_timeout
         return EmptyResult()
+
+    def delete_hook(
+        self, backend: AutoScalingBackend, group_name: str, name: str, original: Callable[..., None]
+    ) -> None:
+        """Delete a hook; the instances that wait in it wait no longer."""
+        original(backend, group_name, name)
+        with self._lock:
+            for waiting in self._waiting.values():
+                if waiting.hook.name == name and waiting.hook.auto_scaling_group_name == group_name:
+                    waiting.done = True
 
     def delete(self, backend: AutoScalingBackend, group_name: str, original: Callable[..., None]) -> None:
         """Delete a group as CloudFormation does: capacity 0, then wait until its instances are gone."""

@@ -11,17 +11,17 @@ from moto.sqs.models import sqs_backends
 
 BURST_CREDITS = 2.31e12  # what a new file system starts with: 2.1 TiB of credits (Amazon EFS User Guide, "Performance")
 PERMITTED_THROUGHPUT = 100 * 1024**2  # bytes per second
-EMIT_SECONDS = 300
-KEEP_SECONDS = 15 * 86400
+EMIT_SECONDS = 3600
+QUEUE_SECONDS = 300
 
 
 class Metrics:
-    """Emits metrics into one account and region, and those of idle resources every five minutes."""
+    """Emits metrics into one account and region; those of idle resources from time to time."""
 
     def __init__(self, account: str, region: str, now: Callable[[], float]) -> None:
         """Emit at the times that ``now`` tells."""
         self._account, self._region, self._now = account, region, now
-        self._next = 0.0
+        self._next = self._next_queues = 0.0
 
     def put(self, namespace: str, name: str, value: float, unit: str, dimensions: dict[str, str]) -> None:
         """Emit one data point, now."""
@@ -39,14 +39,22 @@ class Metrics:
         del now
 
     def fire(self, now: float) -> None:
-        """Emit the metrics of file systems, buckets and queues if five minutes have passed."""
-        if now < self._next:
-            return
-        self._next = now + EMIT_SECONDS
-        self.emit()
+        """Emit the metrics of queues that hold messages every five minutes, the others every hour."""
+        if now >= self._next_queues:
+            self._next_queues = now + QUEUE_SECONDS
+            self.emit_queues()
+        if now >= self._next:
+            self._next = now + EMIT_SECONDS
+            self.emit()
+
+    def emit_queues(self) -> None:
+        """Emit how many messages wait, for each queue that has any."""
+        for queue in list(sqs_backends[self._account][self._region].queues.values()):
+            if visible := len([message for message in queue.messages if message.visible]):
+                self.put("AWS/SQS", "ApproximateNumberOfMessagesVisible", visible, "Count", {"QueueName": queue.name})
 
     def emit(self) -> None:
-        """Emit the metrics of file systems, buckets, queues and tables."""
+        """Emit the metrics of file systems, buckets and tables."""
         for file_system in list(efs_backends[self._account][self._region].file_systems_by_id.values()):
             dimensions = {"FileSystemId": file_system.file_system_id}
             self.put("AWS/EFS", "BurstCreditBalance", BURST_CREDITS, "Bytes", dimensions)
@@ -55,9 +63,6 @@ class Metrics:
             size = sum(key.size for key in bucket.keys.values())
             dimensions = {"BucketName": bucket.name, "StorageType": "StandardStorage"}
             self.put("AWS/S3", "BucketSizeBytes", size, "Bytes", dimensions)
-        for queue in list(sqs_backends[self._account][self._region].queues.values()):
-            visible = len([message for message in queue.messages if message.visible])
-            self.put("AWS/SQS", "ApproximateNumberOfMessagesVisible", visible, "Count", {"QueueName": queue.name})
         for name in list(dynamodb_backends[self._account][self._region].tables):
             dimensions = {"TableName": name, "Operation": "PutItem"}
             self.put("AWS/DynamoDB", "SuccessfulRequestLatency", 4.0, "Milliseconds", dimensions)

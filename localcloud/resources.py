@@ -13,6 +13,7 @@ from moto.awslambda.models import LambdaFunction, Permission, lambda_backends
 from moto.cloudformation import parsing
 from moto.cloudformation.exceptions import UnformattedGetAttTemplateException
 from moto.core.common_models import CloudFormationModel
+from moto.ec2.models.security_groups import SecurityGroupIngress
 from moto.efs.models import FileSystem
 from moto.kms.models import Key
 from moto.sns.models import Topic
@@ -46,6 +47,16 @@ class Resources:
         replace(Key, "create_from_cloudformation_json", _with_api_tags)
         replace(Permission, "create_from_cloudformation_json", _with_function)
         add(Permission, "delete", _delete_permission)
+        add(SecurityGroupIngress, "delete", self._delete_ingress())
+
+    def _delete_ingress(self) -> Callable[[Any, str, str], None]:
+        def delete(resource: SecurityGroupIngress, account_id: str, region_name: str) -> None:
+            del account_id, region_name
+            permission = _permission(resource.properties, "Source")
+            group = resource.properties["GroupId"]
+            self.client("ec2").revoke_security_group_ingress(GroupId=group, IpPermissions=[permission])
+
+        return delete
 
     def finish(self, kind: str, resource: Any, properties: Properties) -> None:
         """Set the properties of a new resource that moto dropped."""
@@ -142,17 +153,22 @@ def _queue_policy(client: Client, name: str, properties: Properties) -> Created:
 
 
 def _egress(client: Client, name: str, properties: Properties) -> Created:
-    ec2, group = client("ec2"), properties["GroupId"]
-    permission: dict[str, Any] = {"IpProtocol": str(properties["IpProtocol"])}
+    ec2, group, permission = client("ec2"), properties["GroupId"], _permission(properties, "Destination")
+    ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[permission])
+    return Created(name, lambda: ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[permission]))
+
+
+def _permission(properties: Properties, other: str) -> Properties:
+    """Return a rule of a security group in the API's wording; ``other`` is Source or Destination."""
+    permission: Properties = {"IpProtocol": str(properties["IpProtocol"])}
     permission.update({key: int(properties[key]) for key in ("FromPort", "ToPort") if key in properties})
     if "CidrIp" in properties:
         permission["IpRanges"] = [{"CidrIp": properties["CidrIp"]}]
     if "CidrIpv6" in properties:
         permission["Ipv6Ranges"] = [{"CidrIpv6": properties["CidrIpv6"]}]
-    if "DestinationSecurityGroupId" in properties:
-        permission["UserIdGroupPairs"] = [{"GroupId": properties["DestinationSecurityGroupId"]}]
-    ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[permission])
-    return Created(name, lambda: ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[permission]))
+    if f"{other}SecurityGroupId" in properties:
+        permission["UserIdGroupPairs"] = [{"GroupId": properties[f"{other}SecurityGroupId"]}]
+    return permission
 
 
 def _invoke_config(client: Client, name: str, properties: Properties) -> Created:
@@ -214,14 +230,6 @@ def _finish_table(client: Client, resource: Any, properties: Properties) -> None
         dynamodb.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=settings)
 
 
-def _finish_file_system(client: Client, resource: Any, properties: Properties) -> None:
-    efs, file_system = client("efs"), resource.physical_resource_id
-    if "FileSystemPolicy" in properties:
-        efs.put_file_system_policy(FileSystemId=file_system, Policy=json.dumps(properties["FileSystemPolicy"]))
-    if "BackupPolicy" in properties:
-        efs.put_backup_policy(FileSystemId=file_system, BackupPolicy=properties["BackupPolicy"])
-
-
 def _finish_function(client: Client, resource: Any, properties: Properties) -> None:
     function: LambdaFunction = resource
     if "Architectures" in properties:
@@ -244,7 +252,6 @@ def _finish_role(client: Client, resource: Any, properties: Properties) -> None:
 
 FINISHERS: dict[str, Finish] = {
     "AWS::DynamoDB::Table": _finish_table,
-    "AWS::EFS::FileSystem": _finish_file_system,
     "AWS::IAM::Role": _finish_role,
     "AWS::Lambda::Function": _finish_function,
     "AWS::S3::Bucket": _finish_bucket,

@@ -14,7 +14,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,14 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from localcloud.calls import Request, recognise
+from localcloud.calls import Call, Request, recognise
 from localcloud.cloud import Cloud
 from localcloud.control import Control
 from localcloud.faults import error_response
-from localcloud.problems import Problems
 
 HANG_SECONDS = 600.0
 READY = "ready"
+log = logging.getLogger("localcloud.server")
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -69,22 +68,21 @@ class Front:
             call.status = int(status.split()[0])
             return start_response(status, headers, *rest)
 
-        answer = self._by_moto(environ, note_status, f"{call.service} {call.operation}", cloud.problems)
+        answer = self._by_moto(environ, note_status, call)
         if call.fault == "die-after" and identity:
             identity.kill()
         if call.status >= 500:
             cloud.problems.add("moto", f"{call.service} {call.operation} answered {call.status}: {_text(answer)}")
         return answer
 
-    def _by_moto(
-        self, environ: Environ, start_response: StartResponse, what: str, problems: Problems
-    ) -> list[bytes]:
+    def _by_moto(self, environ: Environ, start_response: StartResponse, call: Call) -> list[bytes]:
         try:
             return list(self._moto(environ, start_response))
-        except Exception:  # noqa: BLE001 (moto failed in some way of its own: a problem of the run, and a 500)
-            problems.add("moto", f"{what}: {traceback.format_exc()}")
-            start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
-            return [b"moto failed"]
+        except Exception as error:  # noqa: BLE001 (moto failed in some way of its own: an internal error)
+            log.exception("%s %s", call.service, call.operation)
+            response = error_response(call.service, "error", repr(error)[:500])
+            start_response(f"{response.status} Internal Server Error", list(response.headers.items()))
+            return [response.body]
 
 
 def _read(environ: Environ) -> Request:
