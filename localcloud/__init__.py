@@ -3,6 +3,24 @@
 A development and demonstration tool. What it simulates and what it leaves out: ``docs/localcloud.md``.
 """
 
-from localcloud.client import FileSystem, Instance, LocalCloud, Mail, ProblemsSeen, Stack, StackFailed
+from localcloud.client import (
+    FileSystem,
+    Instance,
+    LocalCloud,
+    LocalCloudError,
+    Mail,
+    ProblemsSeen,
+    Stack,
+    StackFailed,
+)
 
-__all__ = ["FileSystem", "Instance", "LocalCloud", "Mail", "ProblemsSeen", "Stack", "StackFailed"]
+__all__ = [
+    "FileSystem",
+    "Instance",
+    "LocalCloud",
+    "LocalCloudError",
+    "Mail",
+    "ProblemsSeen",
+    "Stack",
+    "StackFailed",
+]

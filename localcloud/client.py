@@ -1,9 +1,9 @@
 """The local cloud as tests and the command line use it: start it, deploy into it, look at it, disturb it.
 
-    with LocalCloud() as cloud:
-        stack = cloud.deploy(template_text, {"Email": "someone@example.com"}, name="backup")
-        cloud.clock.advance(hours=24)
-        cloud.mails
+with LocalCloud() as cloud:
+    stack = cloud.deploy(template_text, {"Email": "someone@example.com"}, name="backup")
+    cloud.clock.advance(hours=24)
+    cloud.mails
 """
 
 import contextlib

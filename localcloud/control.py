@@ -80,7 +80,12 @@ class Control:
 
     def _instance(self, instance_id: str) -> dict[str, Any]:
         instance = self._find(instance_id)
-        return {"id": instance.id, "alive": instance.alive, "log": instance.log, "root": str(instance.directory / "upper")}
+        return {
+            "id": instance.id,
+            "alive": instance.alive,
+            "log": instance.log,
+            "root": str(instance.directory / "upper"),
+        }
 
     def _run(self, arguments: Arguments) -> dict[str, Any]:
         done = self._find(arguments["id"]).command(arguments["script"], int(arguments.get("seconds", 60)))
@@ -110,5 +115,7 @@ def _body(environ: dict[str, Any]) -> bytes:
 
 
 def _arguments(environ: dict[str, Any], body: bytes) -> Arguments:
-    query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True).items()}
+    query = {
+        name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True).items()
+    }
     return {**query, **(json.loads(body) if body else {})}

@@ -300,7 +300,9 @@ class Functions:
         if outcome.failed and not environment.alive:
             lines.append(_error_text(outcome))
         lines.append(f"END RequestId: {request_id}")
-        lines.append(f"REPORT RequestId: {request_id}\tDuration: {duration:.2f} ms\tMemory Size: {function.memory_size} MB")
+        lines.append(
+            f"REPORT RequestId: {request_id}\tDuration: {duration:.2f} ms\tMemory Size: {function.memory_size} MB"
+        )
         backend, group = function.logs_backend, function.logs_group_name
         backend.ensure_log_group(group)
         if environment.stream not in backend.groups[group].streams:

@@ -91,8 +91,8 @@ class Groups:
         replace(
             AutoScalingResponse,
             "describe_scaling_activities",
-            lambda _: lambda self: ActionResult(
-                {"Activities": groups.activities(self._get_param("AutoScalingGroupName"))}
+            lambda _: (
+                lambda self: ActionResult({"Activities": groups.activities(self._get_param("AutoScalingGroupName"))})
             ),
         )
         replace(
@@ -261,7 +261,9 @@ class Groups:
         options = template.get("MetadataOptions", {})
         tagged = options.get("InstanceMetadataTags") == "enabled"
         self._instances.start(state.instance, tags_in_metadata=tagged)
-        activity = self._activity(group, f"Launching a new EC2 instance: {state.instance_id}", "a difference in capacity")
+        activity = self._activity(
+            group, f"Launching a new EC2 instance: {state.instance_id}", "a difference in capacity"
+        )
         activity.status_code, activity.progress = "Successful", 100
         self._emit_about(group, "EC2 Instance Launch Successful", activity, state.instance_id)
 
@@ -356,9 +358,13 @@ def _set_desired_capacity(self: FakeAutoScalingGroup, new_capacity: int | None) 
     """Only set the number, within the group's limits; instances follow."""
     wanted = int(self.min_size or 0) if new_capacity is None else int(new_capacity)
     if wanted > int(self.max_size or 0):
-        raise ValidationError(f"New SetDesiredCapacity value {wanted} is above max value {self.max_size} for {self.name}.")
+        raise ValidationError(
+            f"New SetDesiredCapacity value {wanted} is above max value {self.max_size} for {self.name}."
+        )
     if wanted < int(self.min_size or 0):
-        raise ValidationError(f"New SetDesiredCapacity value {wanted} is below min value {self.min_size} for {self.name}.")
+        raise ValidationError(
+            f"New SetDesiredCapacity value {wanted} is below min value {self.min_size} for {self.name}."
+        )
     self.desired_capacity = wanted
 
 

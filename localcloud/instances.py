@@ -108,9 +108,13 @@ class Instance:
         """Run a shell script inside the instance, as root; one that takes longer than ``seconds`` exits with 124."""
         enter = ["nsenter", "--target", str(self._init), "--all", "env", "-i"]
         variables = [f"{name}={value}" for name, value in self._environment().items()]
-        stage = 'file=$(mktemp /tmp/_script.XXXXXX) && cat >"$file" && cd "$2" && exec timeout "$1" sh "$file" </dev/null'
+        stage = (
+            'file=$(mktemp /tmp/_script.XXXXXX) && cat >"$file" && cd "$2" && exec timeout "$1" sh "$file" </dev/null'
+        )
         shell = ["sh", "-c", stage, "sh", str(seconds), directory]
-        return subprocess.run([*enter, *variables, *shell], input=script.encode(), capture_output=True, check=False)
+        return subprocess.run(
+            [*enter, *variables, *shell], input=script.encode(), capture_output=True, check=False, env={"PATH": PATH}
+        )
 
     def metadata_tree(self) -> metadata.Tree:
         """Return what the metadata service says now."""

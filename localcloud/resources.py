@@ -206,7 +206,11 @@ def _finish_bucket(client: Client, resource: Any, properties: Properties) -> Non
 
 def _lifecycle_rule(rule: Properties) -> Properties:
     """Turn a rule of CloudFormation's wording into one of the API's."""
-    made: Properties = {"ID": rule.get("Id", "rule"), "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
+    made: Properties = {
+        "ID": rule.get("Id", "rule"),
+        "Status": rule["Status"],
+        "Filter": {"Prefix": rule.get("Prefix", "")},
+    }
     if "ExpirationInDays" in rule:
         made["Expiration"] = {"Days": int(rule["ExpirationInDays"])}
     if "NoncurrentVersionExpiration" in rule:
@@ -228,6 +232,12 @@ def _finish_table(client: Client, resource: Any, properties: Properties) -> None
         enabled = _true(properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"])
         settings = {"PointInTimeRecoveryEnabled": enabled}
         dynamodb.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=settings)
+
+
+def _finish_file_system(client: Client, resource: Any, properties: Properties) -> None:
+    if "FileSystemPolicy" in properties:
+        policy = json.dumps(properties["FileSystemPolicy"])
+        client("efs").put_file_system_policy(FileSystemId=resource.physical_resource_id, Policy=policy)
 
 
 def _finish_function(client: Client, resource: Any, properties: Properties) -> None:
@@ -252,6 +262,7 @@ def _finish_role(client: Client, resource: Any, properties: Properties) -> None:
 
 FINISHERS: dict[str, Finish] = {
     "AWS::DynamoDB::Table": _finish_table,
+    "AWS::EFS::FileSystem": _finish_file_system,
     "AWS::IAM::Role": _finish_role,
     "AWS::Lambda::Function": _finish_function,
     "AWS::S3::Bucket": _finish_bucket,
@@ -334,4 +345,3 @@ def _numbers(arguments: Properties, *names: str) -> None:
 
 def _true(value: Any) -> bool:
     return str(value).lower() == "true"
-

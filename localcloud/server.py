@@ -111,6 +111,7 @@ def main(arguments: list[str]) -> None:
     directory, port, region = Path(arguments[0]), int(arguments[1]), arguments[2]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # roles may name AWS's own policies
     cloud = Cloud(directory, port, region, DEFAULT_ACCOUNT_ID)
     server = make_server("127.0.0.1", port, Front(cloud), threaded=True, request_handler=QuietHandler)
 

@@ -87,7 +87,10 @@ def test_what_depends_comes_after_and_goes_before(cloud: LocalCloud) -> None:
 
 
 def test_an_unsupported_type_fails_the_run() -> None:
-    with pytest.raises(ProblemsSeen, match="No Moto CloudFormation support for AWS::Scheduler::Schedule"), LocalCloud() as cloud:
+    with (
+        pytest.raises(ProblemsSeen, match="No Moto CloudFormation support for AWS::Scheduler::Schedule"),
+        LocalCloud() as cloud,
+    ):
         cloud.deploy(template({"Timer": {"Type": "AWS::Scheduler::Schedule", "Properties": {}}}))
 
 
@@ -163,24 +166,40 @@ def test_properties_that_moto_drops_are_there(cloud: LocalCloud) -> None:
                 "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
             },
         },
-        "Files": {"Type": "AWS::EFS::FileSystem"},
+        "Files": {"Type": "AWS::EFS::FileSystem", "Properties": {"FileSystemPolicy": {"Version": "2012-10-17", "Statement": []}}},
         "FunctionRole": {**role("lambda.amazonaws.com")},
         "Dead": {"Type": "AWS::SQS::Queue"},
         "Helper": function(CUSTOM, Architectures=["arm64"], DeadLetterConfig={"TargetArn": {"Fn::GetAtt": ["Dead", "Arn"]}}, Tags=[{"Key": "a", "Value": "b"}]),
         "Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {"Version": "2012-10-17", "Statement": []}, "Tags": [{"Key": "a", "Value": "b"}]}},
     }  # fmt: skip
     resources["FunctionRole"]["Properties"]["ManagedPolicyArns"] = [managed]
-    outputs = {"Arn": {"Value": {"Fn::GetAtt": ["Files", "Arn"]}}, "Role": {"Value": {"Ref": "FunctionRole"}}, "Files": {"Value": {"Ref": "Files"}}}
+    outputs = {
+        "Arn": {"Value": {"Fn::GetAtt": ["Files", "Arn"]}},
+        "Role": {"Value": {"Ref": "FunctionRole"}},
+        "Files": {"Value": {"Ref": "Files"}},
+    }
     stack = cloud.deploy(template(resources, Outputs=outputs))
     s3, dynamodb, iam = (cloud.client(name) for name in ("s3", "dynamodb", "iam"))
     assert s3.get_bucket_versioning(Bucket="bucket")["Status"] == "Enabled"
-    assert s3.get_public_access_block(Bucket="bucket")["PublicAccessBlockConfiguration"]["RestrictPublicBuckets"] is True
-    assert s3.get_bucket_ownership_controls(Bucket="bucket")["OwnershipControls"]["Rules"][0]["ObjectOwnership"] == "BucketOwnerEnforced"
-    assert s3.get_bucket_lifecycle_configuration(Bucket="bucket")["Rules"][0]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 90
+    assert (
+        s3.get_public_access_block(Bucket="bucket")["PublicAccessBlockConfiguration"]["RestrictPublicBuckets"] is True
+    )
+    assert (
+        s3.get_bucket_ownership_controls(Bucket="bucket")["OwnershipControls"]["Rules"][0]["ObjectOwnership"]
+        == "BucketOwnerEnforced"
+    )
+    assert (
+        s3.get_bucket_lifecycle_configuration(Bucket="bucket")["Rules"][0]["NoncurrentVersionExpiration"][
+            "NoncurrentDays"
+        ]
+        == 90
+    )
     assert dynamodb.describe_time_to_live(TableName="table")["TimeToLiveDescription"]["AttributeName"] == "ExpireItem"
     backups = dynamodb.describe_continuous_backups(TableName="table")["ContinuousBackupsDescription"]
     assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
     assert stack.outputs["Arn"].endswith(f"file-system/{stack.outputs['Files']}")
+    policy = cloud.client("efs").describe_file_system_policy(FileSystemId=stack.outputs["Files"])["Policy"]
+    assert json.loads(policy)["Statement"] == []
     attached = iam.list_attached_role_policies(RoleName=stack.outputs["Role"])["AttachedPolicies"]
     assert [policy["PolicyArn"] for policy in attached] == [managed]
     (made,) = cloud.client("lambda").list_functions()["Functions"]
@@ -216,7 +235,9 @@ def test_resource_types_that_moto_lacks_are_made_and_removed(cloud: LocalCloud) 
     stack = cloud.deploy(template(resources, Outputs=outputs))
     out = stack.outputs
     assert json.loads(cloud.client("s3").get_bucket_policy(Bucket="bucket")["Policy"]) == document
-    attributes = cloud.client("sqs").get_queue_attributes(QueueUrl=out["Queue"], AttributeNames=["Policy"])["Attributes"]
+    attributes = cloud.client("sqs").get_queue_attributes(QueueUrl=out["Queue"], AttributeNames=["Policy"])[
+        "Attributes"
+    ]
     assert json.loads(attributes["Policy"])["Statement"]
     topic = cloud.client("sns").get_topic_attributes(TopicArn=out["Topic"])["Attributes"]
     assert json.loads(topic["Policy"]) == document

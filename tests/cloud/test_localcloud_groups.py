@@ -61,7 +61,9 @@ def test_capacity_one_runs_the_user_data_and_capacity_zero_ends_it(cloud: LocalC
 
 
 def test_an_instance_changes_nothing_of_this_machine(cloud: LocalCloud) -> None:
-    deploy(cloud, "#!/bin/bash\ntouch /etc/made-inside /usr/made-inside\nhostname; ls /etc/made-inside\nps ax | wc -l\n")
+    deploy(
+        cloud, "#!/bin/bash\ntouch /etc/made-inside /usr/made-inside\nhostname; ls /etc/made-inside\nps ax | wc -l\n"
+    )
     capacity(cloud, 1)
     (instance,) = cloud.instances
     cloud.wait_for(lambda: "/etc/made-inside" in instance.log, "the user data")
@@ -75,8 +77,12 @@ def test_the_metadata_service_is_version_two_at_its_address_with_the_roles_crede
     deploy(cloud, "#!/bin/bash\necho started\n")
     capacity(cloud, 1)
     (instance,) = cloud.instances
-    assert instance.run("curl -s -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/meta-data/").stdout == "401"
-    read = instance.run(METADATA + "imds meta-data/instance-id; echo; imds meta-data/placement/region; echo; imds user-data")
+    assert (
+        instance.run("curl -s -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/meta-data/").stdout == "401"
+    )
+    read = instance.run(
+        METADATA + "imds meta-data/instance-id; echo; imds meta-data/placement/region; echo; imds user-data"
+    )
     assert read.stdout.splitlines() == [instance.id, "us-east-1", "#!/bin/bash", "echo started"]
     role = instance.run(METADATA + "imds meta-data/iam/security-credentials/").stdout
     document = json.loads(instance.run(METADATA + f"imds meta-data/iam/security-credentials/{role}").stdout)
