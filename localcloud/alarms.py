@@ -110,11 +110,11 @@ def _period_end(alarm: Alarm, now: float) -> float:
 
 
 def _statistic(name: str, values: list[float]) -> float:
-    if name == "SampleCount":
-        return float(len(values))
-    if name == "Average":
-        return sum(values) / len(values)
-    return {"Sum": sum, "Minimum": min, "Maximum": max}[name](values)
+    statistics = {
+        "SampleCount": float(len(values)), "Sum": sum(values), "Average": sum(values) / len(values),
+        "Minimum": min(values), "Maximum": max(values),
+    }  # fmt: skip
+    return statistics[name]
 
 
 def _message(alarm: Alarm, before: str, moment: float, account: str, region: str) -> dict[str, Any]:

@@ -22,7 +22,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
 from email.parser import BytesParser
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +34,7 @@ from localcloud import clock as clocks
 
 REGION = "us-east-1"
 START_SECONDS = 60.0
+STOP_SECONDS = 30.0
 REQUEST_SECONDS = 600.0
 POLL_SECONDS = 0.1
 PROJECT = Path(__file__).resolve().parent.parent
@@ -165,6 +165,7 @@ class LocalCloud:
         self.endpoint = f"http://localhost:{self.port}"
         self.clock = ClockHandle(self)
         self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0  # of a cloud that another process started
         self._clients: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -183,6 +184,20 @@ class LocalCloud:
         if kind is None and problems:
             raise ProblemsSeen(_lines(problems))
 
+    @classmethod
+    def attach(cls, directory: Path) -> Self | None:
+        """Return the cloud that runs in ``directory``, or None."""
+        ready = directory / "ready"
+        if not ready.exists():
+            return None
+        known = json.loads(ready.read_text())
+        command = Path(f"/proc/{known['pid']}/cmdline")
+        if not command.exists() or str(directory).encode() not in command.read_bytes():
+            return None
+        cloud = cls(directory, known["port"], known["region"])
+        cloud._pid = known["pid"]
+        return cloud
+
     def start(self) -> None:
         """Start the process and wait until it serves.
 
@@ -194,10 +209,11 @@ class LocalCloud:
         environment = clocks.prepare(self.directory)
         variables = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         variables.update(environment, PYTHONPATH=str(PROJECT), TZ="UTC")
-        with open(self.directory / "server.log", "wb") as log:
+        with open(self.directory / "server.log", "wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "localcloud.server", str(self.directory), str(self.port), self.region],
-                cwd=PROJECT, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                cwd=PROJECT, env=variables, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
         end = time.monotonic() + START_SECONDS
         while not (self.directory / "ready").exists():
@@ -209,14 +225,12 @@ class LocalCloud:
 
     def stop(self) -> None:
         """End the process and everything it started."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
-        if self._temporary and self._process is not None:
+        if self._process is not None:
+            _end(self._process)
+        elif self._pid:
+            os.kill(self._pid, signal.SIGTERM)
+            self.wait_for(lambda: not Path(f"/proc/{self._pid}").exists(), "the local cloud to end", STOP_SECONDS)
+        if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
@@ -300,7 +314,7 @@ class LocalCloud:
         """Return the delivered mails, oldest first; mails that ask for confirmation are among them."""
         found = []
         for path in sorted((self.directory / "mails").glob("*.eml")):
-            message = cast(EmailMessage, BytesParser(policy=email.policy.default).parsebytes(path.read_bytes()))
+            message = BytesParser(policy=email.policy.default).parsebytes(path.read_bytes())
             found.append(Mail(message["To"], message["Subject"], message.get_content(), message["X-Topic-Arn"], path))
         return found
 
@@ -412,6 +426,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _lines(problems: list[dict[str, str]]) -> str:

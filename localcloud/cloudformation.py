@@ -154,7 +154,7 @@ def _in_background(original: Callable[..., Any]) -> Callable[..., Any]:
     def work(stack: Stack) -> None:
         try:
             original(stack)
-        except Exception as error:  # noqa: BLE001 (whatever a resource raised is the reason the stack failed)
+        except Exception as error:
             log.warning("stack %s: %s", stack.name, error, exc_info=True)
             stack.status = "CREATE_FAILED"
             stack.status_reason = str(error)  # type: ignore[attr-defined]
@@ -222,7 +222,7 @@ def _delete_stack(self: CloudFormationBackend, name_or_stack_id: str) -> None:
     def work() -> None:
         try:
             Stack.delete(stack)
-        except Exception as error:  # noqa: BLE001 (whatever a resource raised is the reason the stack failed)
+        except Exception as error:
             log.warning("stack %s: %s", stack.name, error, exc_info=True)
             stack.status = "DELETE_FAILED"
             stack._add_stack_event("DELETE_FAILED", resource_status_reason=str(error))

@@ -77,14 +77,14 @@ class Commands:
             self._running += change
 
     def _steps(self, command: Command) -> list[Step]:
-        parameters = {name: values for name, values in command.parameters.items()}
+        parameters = dict(command.parameters)
         if command.document_name == DOCUMENT:
             return [
                 Step("awsrunShellScript/0.awsrunShellScript", "\n".join(parameters["commands"]) + "\n",
                      _first(parameters, "workingDirectory", "/"),
                      int(_first(parameters, "executionTimeout", str(DEFAULT_SECONDS)))),
             ]  # fmt: skip
-        document = ssm_backends[self._account][self._region].get_document(command.document_name, None, None, None)
+        document = ssm_backends[self._account][self._region].get_document(str(command.document_name), "", "", "")
         return document_steps(yaml.safe_load(document["Content"]), parameters)
 
     def _run(self, command: Command, invocation: dict[str, Any], steps: list[Step]) -> None:
@@ -138,13 +138,14 @@ def document_steps(document: dict[str, Any], given: dict[str, list[str]]) -> lis
     defaults = {name: _as_list(spec.get("default", "")) for name, spec in document.get("parameters", {}).items()}
     values = {**defaults, **given}
     steps = []
+    fill = _filler(values)
     for number, step in enumerate(document["mainSteps"]):
-        inputs, name = step["inputs"], re.sub(r"\W", "", step["action"])
-        fill = _filler(values)
+        inputs, action = step["inputs"], re.sub(r"\W", "", step["action"])
+        script = "\n".join(fill(line) for line in inputs["runCommand"]) + "\n"
+        seconds = int(fill(str(inputs.get("timeoutSeconds", DEFAULT_SECONDS))))
         steps.append(
-            Step(f"{step['name']}/{number}.{name}", "\n".join(fill(line) for line in inputs["runCommand"]) + "\n",
-                 fill(inputs.get("workingDirectory", "/")), int(fill(str(inputs.get("timeoutSeconds", DEFAULT_SECONDS)))))
-        )  # fmt: skip
+            Step(f"{step['name']}/{number}.{action}", script, fill(inputs.get("workingDirectory", "/")), seconds)
+        )
     return steps
 
 

@@ -218,7 +218,7 @@ class Groups:
         try:
             if step := self._next_step(group):
                 step()
-        except Exception as error:  # noqa: BLE001 (the thread must go on; the problem fails the run)
+        except Exception as error:
             log.exception("group %s is left alone from now on", group.name)
             self._problems.add("groups", repr(error))
             self._broken.add(group.name)

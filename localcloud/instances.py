@@ -29,6 +29,7 @@ from localcloud.patching import replace
 
 GUEST = Path(__file__).with_name("guest")
 AWS_COMMAND = Path(__file__).resolve().parent.parent / ".venv-aws/bin/aws"  # preinstalled on Amazon Linux
+UNSHARE, NSENTER = "/usr/bin/unshare", "/usr/bin/nsenter"
 GUEST_CLOCK = Path("/usr/lib/localcloud")
 SHUTDOWN_COMMANDS = ("shutdown", "poweroff", "halt", "reboot")
 START_SECONDS = 20.0
@@ -106,7 +107,7 @@ class Instance:
 
     def command(self, script: str, seconds: int, directory: str = "/") -> subprocess.CompletedProcess[bytes]:
         """Run a shell script inside the instance, as root; one that takes longer than ``seconds`` exits with 124."""
-        enter = ["nsenter", "--target", str(self._init), "--all", "env", "-i"]
+        enter = [NSENTER, "--target", str(self._init), "--all", "env", "-i"]
         variables = [f"{name}={value}" for name, value in self._environment().items()]
         stage = (
             'file=$(mktemp /tmp/_script.XXXXXX) && cat >"$file" && cd "$2" && exec timeout "$1" sh "$file" </dev/null'
@@ -195,12 +196,13 @@ class Instance:
         }
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child",
-             "bash", str(GUEST / "init"), str(self.directory), str(self.setting.directory)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.directory / "init.log", "wb"),
-            env={"PATH": PATH}, start_new_session=True,
-        )  # fmt: skip
+        namespaces_of_its_own = ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
+        init_command = ["bash", str(GUEST / "init"), str(self.directory), str(self.setting.directory)]
+        with open(self.directory / "init.log", "wb") as errors:
+            self._process = subprocess.Popen(
+                [UNSHARE, *namespaces_of_its_own, *init_command], env={"PATH": PATH}, start_new_session=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+            )  # fmt: skip
         assert self._process.stdin and self._process.stdout
         if self._process.stdout.readline().strip() != b"ready":
             raise RuntimeError(f"{self.id} does not start: {(self.directory / 'init.log').read_text()}")

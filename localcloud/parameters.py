@@ -1,4 +1,4 @@
-"""What CloudFormation checks before it creates anything, and moto does not: the values of a template's parameters. Pure."""
+"""The values of a template's parameters: what CloudFormation checks and moto does not. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -37,7 +37,8 @@ def _complaints_about(name: str, slot: dict[str, Any], value: str) -> Iterator[s
     if pattern is not None and not re.fullmatch(pattern, value):
         yield slot.get("ConstraintDescription") or f"Parameter '{name}' must match pattern {pattern}"
     if not int(slot.get("MinLength", 0)) <= len(value) <= int(slot.get("MaxLength", 1_000_000)):
-        yield f"Parameter '{name}' must contain at least {slot.get('MinLength', 0)} and at most {slot.get('MaxLength')} characters"
+        limits = f"at least {slot.get('MinLength', 0)} and at most {slot.get('MaxLength', 'any number of')}"
+        yield f"Parameter '{name}' must contain {limits} characters"
     if slot.get("Type") == "Number":
         yield from _complaints_about_number(name, slot, value)
 

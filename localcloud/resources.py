@@ -77,7 +77,7 @@ def _register(kind: str, create: Callable[[Client, str, Properties], "Created"],
     """Define a model class for a resource type; moto finds direct subclasses of CloudFormationModel by itself."""
 
     def create_from_json(
-        cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **keywords: Any
+        cls: Any, /, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **keywords: Any
     ) -> Any:
         del account_id, region_name, keywords
         resource = cls()

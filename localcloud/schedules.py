@@ -127,10 +127,8 @@ def _part(text: str, field: Field) -> range:
         raise ScheduleError(f"{text}: not valid for {field.name}")
     first, last, step = match[1], match[2], int(match[3] or 1)
     low = field.low if first == "*" else _number(first, field)
-    if last:
-        high = _number(last, field)
-    else:
-        high = field.high if first == "*" or match[3] else low
+    open_end = field.high if first == "*" or match[3] else low
+    high = _number(last, field) if last else open_end
     if step < 1 or high < low:
         raise ScheduleError(f"{text}: not valid for {field.name}")
     return range(low, high + 1, step)

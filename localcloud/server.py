@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -78,7 +78,7 @@ class Front:
     def _by_moto(self, environ: Environ, start_response: StartResponse, call: Call) -> list[bytes]:
         try:
             return list(self._moto(environ, start_response))
-        except Exception as error:  # noqa: BLE001 (moto failed in some way of its own: an internal error)
+        except Exception as error:
             log.exception("%s %s", call.service, call.operation)
             response = error_response(call.service, "error", repr(error)[:500])
             start_response(f"{response.status} Internal Server Error", list(response.headers.items()))

@@ -75,7 +75,8 @@ def recorder(pattern: dict[str, Any] | None = None, **rule: Any) -> dict[str, An
     code = (
         "import boto3, json\n"
         "def handler(event, context):\n"
-        "    key = event.get('time', '') + ' ' + event.get('detail-type', '') + ' ' + event.get('id', context.aws_request_id)\n"
+        "    words = [event.get('time', ''), event.get('detail-type', ''), event.get('id', context.aws_request_id)]\n"
+        "    key = ' '.join(words)\n"
         "    boto3.client('s3').put_object(Bucket='events', Key=key, Body=json.dumps(event).encode())\n"
     )
     target = {"Id": "target", "Arn": {"Fn::GetAtt": ["Recorder", "Arn"]}}

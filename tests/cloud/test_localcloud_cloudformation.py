@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from localcloud import LocalCloud, ProblemsSeen, StackFailed
 from tests.cloud.templates import function, role, template
 
@@ -13,13 +12,18 @@ import json, urllib.request
 import boto3
 
 def handler(event, context):
-    boto3.client("s3").put_object(Bucket="requests", Key=event["RequestType"] + " " + event["LogicalResourceId"], Body=json.dumps(event).encode())
+    key = event["RequestType"] + " " + event["LogicalResourceId"]
+    boto3.client("s3").put_object(Bucket="requests", Key=key, Body=json.dumps(event).encode())
     properties = event["ResourceProperties"]
-    status = "FAILED" if properties.get("Fail") == event["RequestType"] else "SUCCESS"
-    answer = {"Status": status, "Reason": "told to fail", "PhysicalResourceId": event.get("PhysicalResourceId", "physical-1"),
-              "StackId": event["StackId"], "RequestId": event["RequestId"], "LogicalResourceId": event["LogicalResourceId"],
-              "Data": {"Word": "hello " + properties.get("Name", "")}}
-    request = urllib.request.Request(event["ResponseURL"], data=json.dumps(answer).encode(), method="PUT", headers={"Content-Type": ""})
+    answer = {
+        "Status": "FAILED" if properties.get("Fail") == event["RequestType"] else "SUCCESS",
+        "Reason": "told to fail",
+        "PhysicalResourceId": event.get("PhysicalResourceId", "physical-1"),
+        "Data": {"Word": "hello " + properties.get("Name", "")},
+        **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
+    }
+    body = json.dumps(answer).encode()
+    request = urllib.request.Request(event["ResponseURL"], data=body, method="PUT", headers={"Content-Type": ""})
     urllib.request.urlopen(request)
 """
 
@@ -48,8 +52,12 @@ def test_a_custom_resource_is_invoked_waited_for_and_deleted_before_its_function
     assert stack.outputs == {"Word": "hello you", "Id": "physical-1"}
     ((_, asked),) = requests(cloud)
     assert asked["ResourceProperties"] | {"ServiceToken": ""} == {
-        "ServiceToken": "", "Name": "you", "Number": "7", "Flag": "true", "List": ["1", "2"],
-    }  # fmt: skip
+        "ServiceToken": "",
+        "Name": "you",
+        "Number": "7",
+        "Flag": "true",
+        "List": ["1", "2"],
+    }
     cloud.delete(stack)
     deleted = dict(requests(cloud))["Delete Thing"]
     assert deleted["PhysicalResourceId"] == "physical-1" and deleted["ResourceProperties"]["Name"] == "you"
@@ -61,7 +69,14 @@ def test_a_custom_resource_that_fails_fails_the_stack_and_is_deleted_with_it(clo
     with pytest.raises(StackFailed, match="Thing: told to fail"):
         cloud.deploy(template(helper(Thing=custom("Thing", Fail="Create"))))
     cloud.client("cloudformation").delete_stack(StackName="stack")
-    cloud.wait_for(lambda: not cloud.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_FAILED", "DELETE_IN_PROGRESS"])["StackSummaries"], "the end of the stack")  # fmt: skip
+    cloud.wait_for(
+        lambda: (
+            not cloud.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_FAILED", "DELETE_IN_PROGRESS"])[
+                "StackSummaries"
+            ]
+        ),
+        "the end of the stack",
+    )
     assert "Delete Thing" in dict(requests(cloud))
 
 
@@ -151,27 +166,51 @@ def test_properties_that_moto_drops_are_there(cloud: LocalCloud) -> None:
         "Bucket": {
             "Type": "AWS::S3::Bucket",
             "Properties": {
-                "BucketName": "bucket", "VersioningConfiguration": {"Status": "Enabled"},
-                "PublicAccessBlockConfiguration": {"BlockPublicAcls": True, "BlockPublicPolicy": True, "IgnorePublicAcls": True, "RestrictPublicBuckets": True},
+                "BucketName": "bucket",
+                "VersioningConfiguration": {"Status": "Enabled"},
+                "PublicAccessBlockConfiguration": {
+                    "BlockPublicAcls": True,
+                    "BlockPublicPolicy": True,
+                    "IgnorePublicAcls": True,
+                    "RestrictPublicBuckets": True,
+                },
                 "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
-                "LifecycleConfiguration": {"Rules": [{"Id": "old", "Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 90}}]},
+                "LifecycleConfiguration": {
+                    "Rules": [{"Id": "old", "Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 90}}]
+                },
             },
         },
         "Table": {
             "Type": "AWS::DynamoDB::Table",
             "Properties": {
-                "TableName": "table", "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+                "TableName": "table",
+                "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
                 "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
                 "TimeToLiveSpecification": {"AttributeName": "ExpireItem", "Enabled": True},
                 "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
             },
         },
-        "Files": {"Type": "AWS::EFS::FileSystem", "Properties": {"FileSystemPolicy": {"Version": "2012-10-17", "Statement": []}}},
+        "Files": {
+            "Type": "AWS::EFS::FileSystem",
+            "Properties": {"FileSystemPolicy": {"Version": "2012-10-17", "Statement": []}},
+        },
         "FunctionRole": {**role("lambda.amazonaws.com")},
         "Dead": {"Type": "AWS::SQS::Queue"},
-        "Helper": function(CUSTOM, Architectures=["arm64"], DeadLetterConfig={"TargetArn": {"Fn::GetAtt": ["Dead", "Arn"]}}, Tags=[{"Key": "a", "Value": "b"}]),
-        "Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {"Version": "2012-10-17", "Statement": []}, "Tags": [{"Key": "a", "Value": "b"}]}},
-    }  # fmt: skip
+        "Helper": function(
+            CUSTOM,
+            Architectures=["arm64"],
+            DeadLetterConfig={"TargetArn": {"Fn::GetAtt": ["Dead", "Arn"]}},
+            Tags=[{"Key": "a", "Value": "b"}],
+        ),
+        "Key": {
+            "Type": "AWS::KMS::Key",
+            "Properties": {
+                "KeyPolicy": {"Version": "2012-10-17", "Statement": []},
+                "Tags": [{"Key": "a", "Value": "b"}],
+            },
+        },
+    }
     resources["FunctionRole"]["Properties"]["ManagedPolicyArns"] = [managed]
     outputs = {
         "Arn": {"Value": {"Fn::GetAtt": ["Files", "Arn"]}},
@@ -211,25 +250,81 @@ def test_resource_types_that_moto_lacks_are_made_and_removed(cloud: LocalCloud) 
     document = {"Version": "2012-10-17", "Statement": [statement]}
     resources: dict[str, Any] = {
         "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "bucket"}},
-        "BucketPolicy": {"Type": "AWS::S3::BucketPolicy", "Properties": {"Bucket": {"Ref": "Bucket"}, "PolicyDocument": document}},
+        "BucketPolicy": {
+            "Type": "AWS::S3::BucketPolicy",
+            "Properties": {"Bucket": {"Ref": "Bucket"}, "PolicyDocument": document},
+        },
         "Queue": {"Type": "AWS::SQS::Queue"},
-        "QueuePolicy": {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": [{"Ref": "Queue"}], "PolicyDocument": document}},
+        "QueuePolicy": {
+            "Type": "AWS::SQS::QueuePolicy",
+            "Properties": {"Queues": [{"Ref": "Queue"}], "PolicyDocument": document},
+        },
         "Topic": {"Type": "AWS::SNS::Topic"},
-        "TopicPolicy": {"Type": "AWS::SNS::TopicPolicy", "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": document}},
-        "Subscription": {"Type": "AWS::SNS::Subscription", "Properties": {"TopicArn": {"Ref": "Topic"}, "Protocol": "sqs", "Endpoint": {"Fn::GetAtt": ["Queue", "Arn"]}}},
+        "TopicPolicy": {
+            "Type": "AWS::SNS::TopicPolicy",
+            "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": document},
+        },
+        "Subscription": {
+            "Type": "AWS::SNS::Subscription",
+            "Properties": {
+                "TopicArn": {"Ref": "Topic"},
+                "Protocol": "sqs",
+                "Endpoint": {"Fn::GetAtt": ["Queue", "Arn"]},
+            },
+        },
         "Alarm": {
             "Type": "AWS::CloudWatch::Alarm",
-            "Properties": {"Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 300, "EvaluationPeriods": 3, "Threshold": 0, "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "breaching"},
+            "Properties": {
+                "Namespace": "n",
+                "MetricName": "m",
+                "Statistic": "Sum",
+                "Period": 300,
+                "EvaluationPeriods": 3,
+                "Threshold": 0,
+                "ComparisonOperator": "GreaterThanThreshold",
+                "TreatMissingData": "breaching",
+            },
         },
         "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}},
-        "Security": {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": "d", "VpcId": {"Ref": "Vpc"}}},
-        "In": {"Type": "AWS::EC2::SecurityGroupIngress", "Properties": {"GroupId": {"Fn::GetAtt": ["Security", "GroupId"]}, "IpProtocol": "tcp", "FromPort": 2049, "ToPort": 2049, "SourceSecurityGroupId": {"Fn::GetAtt": ["Security", "GroupId"]}}},
-        "Out": {"Type": "AWS::EC2::SecurityGroupEgress", "Properties": {"GroupId": {"Fn::GetAtt": ["Security", "GroupId"]}, "IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIp": "10.0.0.0/8"}},
+        "Security": {
+            "Type": "AWS::EC2::SecurityGroup",
+            "Properties": {"GroupDescription": "d", "VpcId": {"Ref": "Vpc"}},
+        },
+        "In": {
+            "Type": "AWS::EC2::SecurityGroupIngress",
+            "Properties": {
+                "GroupId": {"Fn::GetAtt": ["Security", "GroupId"]},
+                "IpProtocol": "tcp",
+                "FromPort": 2049,
+                "ToPort": 2049,
+                "SourceSecurityGroupId": {"Fn::GetAtt": ["Security", "GroupId"]},
+            },
+        },
+        "Out": {
+            "Type": "AWS::EC2::SecurityGroupEgress",
+            "Properties": {
+                "GroupId": {"Fn::GetAtt": ["Security", "GroupId"]},
+                "IpProtocol": "tcp",
+                "FromPort": 443,
+                "ToPort": 443,
+                "CidrIp": "10.0.0.0/8",
+            },
+        },
         "FunctionRole": role("lambda.amazonaws.com"),
         "Helper": function(CUSTOM),
-        "Retries": {"Type": "AWS::Lambda::EventInvokeConfig", "Properties": {"FunctionName": {"Ref": "Helper"}, "Qualifier": "$LATEST", "MaximumRetryAttempts": 1}},
-        "Permission": {"Type": "AWS::Lambda::Permission", "Properties": {"FunctionName": {"Ref": "Helper"}, "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com"}},
-    }  # fmt: skip
+        "Retries": {
+            "Type": "AWS::Lambda::EventInvokeConfig",
+            "Properties": {"FunctionName": {"Ref": "Helper"}, "Qualifier": "$LATEST", "MaximumRetryAttempts": 1},
+        },
+        "Permission": {
+            "Type": "AWS::Lambda::Permission",
+            "Properties": {
+                "FunctionName": {"Ref": "Helper"},
+                "Action": "lambda:InvokeFunction",
+                "Principal": "events.amazonaws.com",
+            },
+        },
+    }
     outputs = {name: {"Value": {"Ref": name}} for name in ("Queue", "Topic", "Helper", "Alarm")}
     outputs["Security"] = {"Value": {"Fn::GetAtt": ["Security", "GroupId"]}}
     stack = cloud.deploy(template(resources, Outputs=outputs))

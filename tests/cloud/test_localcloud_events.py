@@ -3,13 +3,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
 from localcloud import LocalCloud, events
 from tests.cloud.templates import recorder, template
 
 TRANSFORMER = {
     "InputPathsMap": {"id": "$.id", "when": "$.time", "state": "$.detail.state"},
-    "InputTemplate": '{"action": "start", "id": <id>, "time": "<when>", "state": <state>, "rule": "<aws.events.rule-name>"}',
+    "InputTemplate": (
+        '{"action": "start", "id": <id>, "time": "<when>", "state": <state>, "rule": "<aws.events.rule-name>"}'
+    ),
 }
 
 
@@ -137,9 +138,12 @@ def test_an_input_transformer_passes_the_events_own_id_and_time(cloud: LocalClou
         ({"InputTransformer": {"InputPathsMap": {"a": "$.detail.a"}, "InputTemplate": "<a>"}}, '["x", 1]'),
         ({"InputTransformer": {"InputPathsMap": {"a": "$.detail.a[0]"}, "InputTemplate": '"say <a>"'}}, '"say x"'),
         ({"InputTransformer": {"InputPathsMap": {"a": "$.detail.b"}, "InputTemplate": '{"a": <a>}'}}, '{"a": null}'),
-        ({"InputTransformer": {"InputPathsMap": {"i": "$.id"}, "InputTemplate": '{"i": <i>, "j": "<i>\\"q"}'}}, '{"i": "i", "j": "i\\"q"}'),
+        (
+            {"InputTransformer": {"InputPathsMap": {"i": "$.id"}, "InputTemplate": '{"i": <i>, "j": "<i>\\"q"}'}},
+            '{"i": "i", "j": "i\\"q"}',
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_target_gets(target: dict[str, Any], expected: str) -> None:
     event = {"id": "i", "detail": {"a": ["x", 1]}, "time": "t"}
     assert events.target_input(target, event, "arn:rule", "rule") == expected

@@ -5,7 +5,6 @@ import zipfile
 from typing import Any
 
 import pytest
-
 from localcloud import LocalCloud, ProblemsSeen
 
 ROLE = "arn:aws:iam::123456789012:role/worker"
@@ -30,7 +29,13 @@ CODE = """
             import moto
         if event.get("do") == "note":
             boto3.client("s3").put_object(Bucket="bucket", Key="note", Body=json.dumps(event).encode())
-        return {"count": COUNT, "time": time.time(), "name": context.function_name, "left": context.get_remaining_time_in_millis(), "value": os.environ["VALUE"]}
+        return {
+            "count": COUNT,
+            "time": time.time(),
+            "name": context.function_name,
+            "left": context.get_remaining_time_in_millis(),
+            "value": os.environ["VALUE"],
+        }
 """
 
 
@@ -46,9 +51,14 @@ def make_function(cloud: LocalCloud, code: str = CODE, **settings: Any) -> str:
     if not iam.list_roles()["Roles"]:
         iam.create_role(RoleName="worker", AssumeRolePolicyDocument="{}")
     made = cloud.client("lambda").create_function(
-        FunctionName="worker", Runtime="python3.13", Role=ROLE, Handler="index.handler", Code={"ZipFile": make_zip(code)},
-        Environment={"Variables": {"VALUE": "seven"}}, **{"Timeout": 10, **settings},
-    )  # fmt: skip
+        FunctionName="worker",
+        Runtime="python3.13",
+        Role=ROLE,
+        Handler="index.handler",
+        Code={"ZipFile": make_zip(code)},
+        Environment={"Variables": {"VALUE": "seven"}},
+        **{"Timeout": 10, **settings},
+    )
     return str(made["FunctionArn"])
 
 
@@ -153,8 +163,12 @@ def test_calls_are_recorded_with_the_role_that_makes_them(cloud: LocalCloud) -> 
     invoke(cloud, {"do": "note"})
     (call,) = [call for call in cloud.calls if call["role"]]
     assert (call["service"], call["operation"], call["role"], call["caller"], call["status"]) == (
-        "s3", "PutObject", ROLE, "function worker", 200,
-    )  # fmt: skip
+        "s3",
+        "PutObject",
+        ROLE,
+        "function worker",
+        200,
+    )
     assert call["parameters"] == {"Bucket": "bucket", "Key": "note"}
 
 

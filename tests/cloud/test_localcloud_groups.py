@@ -3,7 +3,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
 from localcloud import LocalCloud
 from tests.cloud.templates import group, recorder, template
 

@@ -1,7 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
 from localcloud import schedules
 
 START = datetime(2026, 1, 1, 0, 0, tzinfo=UTC)  # a Thursday

@@ -8,7 +8,6 @@ import urllib.request
 from typing import Any
 
 import pytest
-
 from localcloud import LocalCloud, LocalCloudError, alarms
 from tests.cloud.templates import group, template
 
@@ -41,10 +40,18 @@ def put_alarm(cloud: LocalCloud, **settings: Any) -> str:
     topic = subscribed_topic(cloud)
     cloud.confirm(ADDRESS)
     cloud.client("cloudwatch").put_metric_alarm(
-        AlarmName="overdue", Namespace="Backup", MetricName="HoursOverdue", Statistic="Maximum", Period=3600,
-        EvaluationPeriods=3, Threshold=0, ComparisonOperator="GreaterThanThreshold", AlarmActions=[topic],
-        OKActions=[topic], **settings,
-    )  # fmt: skip
+        AlarmName="overdue",
+        Namespace="Backup",
+        MetricName="HoursOverdue",
+        Statistic="Maximum",
+        Period=3600,
+        EvaluationPeriods=3,
+        Threshold=0,
+        ComparisonOperator="GreaterThanThreshold",
+        AlarmActions=[topic],
+        OKActions=[topic],
+        **settings,
+    )
     return topic
 
 
@@ -101,9 +108,15 @@ def test_a_command_runs_in_the_instance_and_its_output_goes_to_the_bucket(cloud:
     (instance,) = cloud.instances
     ssm = cloud.client("ssm")
     sent = ssm.send_command(
-        InstanceIds=[instance.id], DocumentName="AWS-RunShellScript", OutputS3BucketName="logs", OutputS3KeyPrefix="ssm",
-        Parameters={"commands": ["echo out $(pwd); ls /made-by-user-data", "echo err >&2; exit 3"], "workingDirectory": ["/usr"]},
-    )["Command"]  # fmt: skip
+        InstanceIds=[instance.id],
+        DocumentName="AWS-RunShellScript",
+        OutputS3BucketName="logs",
+        OutputS3KeyPrefix="ssm",
+        Parameters={
+            "commands": ["echo out $(pwd); ls /made-by-user-data", "echo err >&2; exit 3"],
+            "workingDirectory": ["/usr"],
+        },
+    )["Command"]
     which = {"CommandId": sent["CommandId"], "InstanceId": instance.id}
     done = cloud.wait_for(
         lambda: (found := ssm.get_command_invocation(**which))["Status"] != "InProgress" and found, "the command"
@@ -118,9 +131,17 @@ def test_a_command_runs_in_the_instance_and_its_output_goes_to_the_bucket(cloud:
 
 def test_a_document_of_the_stacks_own_runs_with_its_parameters_and_a_time_out(cloud: LocalCloud) -> None:
     document = {
-        "schemaVersion": "2.2", "description": "d", "parameters": {"Word": {"type": "String", "default": "none"}},
-        "mainSteps": [{"action": "aws:runShellScript", "name": "say", "inputs": {"timeoutSeconds": 1, "runCommand": ["echo {{ Word }}", "sleep 30"]}}],
-    }  # fmt: skip
+        "schemaVersion": "2.2",
+        "description": "d",
+        "parameters": {"Word": {"type": "String", "default": "none"}},
+        "mainSteps": [
+            {
+                "action": "aws:runShellScript",
+                "name": "say",
+                "inputs": {"timeoutSeconds": 1, "runCommand": ["echo {{ Word }}", "sleep 30"]},
+            }
+        ],
+    }
     ssm = cloud.client("ssm")
     ssm.create_document(Content=json.dumps(document), Name="drain", DocumentType="Command", DocumentFormat="JSON")
     cloud.deploy(template(group("#!/bin/bash\n:\n")))
@@ -138,9 +159,11 @@ def test_a_document_of_the_stacks_own_runs_with_its_parameters_and_a_time_out(cl
 def test_one_of_many_conditional_writes_at_the_same_time_wins(cloud: LocalCloud) -> None:
     dynamodb = cloud.client("dynamodb")
     dynamodb.create_table(
-        TableName="table", BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        TableName="table",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-    )  # fmt: skip
+    )
 
     def take(lock: str, winners: list[str]) -> None:
         put = {"TableName": "table", "Item": {"id": {"S": lock}}, "ConditionExpression": "attribute_not_exists(id)"}
