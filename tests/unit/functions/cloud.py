@@ -121,7 +121,7 @@ class Cloud:
             MaxSize=1,
             AvailabilityZones=[f"{REGION}a"],
         )
-        self._group = autoscaling_backends[ACCOUNT][REGION].autoscaling_groups[self.name]
+        self._group: Any = autoscaling_backends[ACCOUNT][REGION].autoscaling_groups[self.name]
         self._group.set_desired_capacity = self._keep_capacity
         self.stop_rule = f"efs-backup-stop-{self.name}"
 
@@ -228,7 +228,7 @@ class Cloud:
     def launch(self) -> str:
         """The group's instance comes up."""
         instance = f"i-{uuid.uuid4().hex[:17]}"
-        machine = SimpleNamespace(
+        machine: Any = SimpleNamespace(
             id=instance, placement=f"{REGION}a", instance_type="c5.xlarge", autoscaling_group=self._group
         )
         self._group.instance_states.append(InstanceState(machine))

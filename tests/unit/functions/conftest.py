@@ -92,7 +92,8 @@ def http_server(answer: Callable[[bytes], int]) -> Iterator[str]:
             self.send_response(answer(self.rfile.read(int(self.headers["Content-Length"]))))
             self.end_headers()
 
-        do_PUT = do_POST
+        def do_PUT(self) -> None:
+            self.do_POST()
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
