@@ -121,7 +121,7 @@ class Cloud:
             MaxSize=1,
             AvailabilityZones=[f"{REGION}a"],
         )
-        self._group: Any = autoscaling_backends[ACCOUNT][REGION].autoscaling_groups[self.name]
+        self._group = moto_group(self.name)
         self._group.set_desired_capacity = self._keep_capacity
         self.stop_rule = f"efs-backup-stop-{self.name}"
 
@@ -339,6 +339,11 @@ class Cloud:
         assert self.lease is None
         assert self.rule is None
         assert self.desired == 0
+
+
+def moto_group(name: str) -> Any:
+    """moto's own record of a group."""
+    return autoscaling_backends[ACCOUNT][REGION].autoscaling_groups[name]
 
 
 @cache

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.autoscaling.exceptions import AutoscalingClientError
+from moto.autoscaling.models import AutoScalingBackend
 from tests.unit.functions.cloud import Calls, client, launch_template
 from tests.unit.functions.conftest import http_server
 
