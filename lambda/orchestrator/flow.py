@@ -137,9 +137,10 @@ class Flow:
         stop = {"mode": "backup", "action": "stop", "backup_id": lease.backup_id}
         self.aws.aim_stop_rule(self.function_arn, json.dumps(stop))
         self.aws.set_capacity(1)
+        sizes = backup_sizes(self.settings, self.aws, self.now)
+        # Right before the write that notes it: the fewer calls between, the fewer mails come twice after a death.
         if lease.owed_mail:
             self._publish_final(owed or self._owed_item(lease.owed_mail), owed_lease)
-        sizes = backup_sizes(self.settings, self.aws, self.now)
         self._mark_started(lease, sizes)
 
     def _mark_started(self, lease: Lease, sizes: dict[str, Any]) -> None:

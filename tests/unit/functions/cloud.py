@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -101,7 +102,7 @@ class Cloud:
         monkeypatch.setattr(clock, "now", lambda: self.now)
 
     def _make_resources(self) -> None:
-        dynamodb, sns, efs = boto3.client("dynamodb"), boto3.client("sns"), boto3.client("efs")
+        dynamodb, sns, efs = client("dynamodb"), client("sns"), client("efs")
         dynamodb.create_table(
             TableName=self.name,
             BillingMode="PAY_PER_REQUEST",
@@ -113,17 +114,14 @@ class Cloud:
             efs.create_file_system(CreationToken=self.name + side, PerformanceMode=mode)["FileSystemId"]
             for side, mode in (("source", "generalPurpose"), ("backup", "maxIO"))
         )
-        boto3.client("ec2").create_launch_template(
-            LaunchTemplateName=self.name, LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "c5.xlarge"}
-        )
-        boto3.client("autoscaling").create_auto_scaling_group(
+        client("autoscaling").create_auto_scaling_group(
             AutoScalingGroupName=self.name,
-            LaunchTemplate={"LaunchTemplateName": self.name, "Version": "$Latest"},
+            LaunchTemplate={"LaunchTemplateName": launch_template(), "Version": "$Latest"},
             MinSize=0,
             MaxSize=1,
             AvailabilityZones=[f"{REGION}a"],
         )
-        self._group = autoscaling_backends[ACCOUNT][REGION].autoscaling_groups[self.name]
+        self._group = moto_group(self.name)
         self._group.set_desired_capacity = self._keep_capacity
         self.stop_rule = f"efs-backup-stop-{self.name}"
 
@@ -190,7 +188,7 @@ class Cloud:
 
     def stop_event(self) -> dict[str, Any]:
         """What the stop rule would send now."""
-        (target,) = boto3.client("events").list_targets_by_rule(Rule=self.stop_rule)["Targets"]
+        (target,) = client("events").list_targets_by_rule(Rule=self.stop_rule)["Targets"]
         assert target["Arn"] == FUNCTION
         return dict(json.loads(target["Input"]))
 
@@ -215,7 +213,7 @@ class Cloud:
         return self.group_event("EC2 Instance Terminate Successful", EC2InstanceId=instance)
 
     def launch_failed(self) -> dict[str, Any]:
-        return self.group_event("EC2 Instance Launch Unsuccessful", StatusMessage="We have no capacity. Launching failed.")
+        return self.group_event("EC2 Instance Launch Unsuccessful", StatusMessage="We have no capacity.")
 
     # ---- the group and its instance
 
@@ -230,7 +228,7 @@ class Cloud:
     def launch(self) -> str:
         """The group's instance comes up."""
         instance = f"i-{uuid.uuid4().hex[:17]}"
-        machine = SimpleNamespace(
+        machine: Any = SimpleNamespace(
             id=instance, placement=f"{REGION}a", instance_type="c5.xlarge", autoscaling_group=self._group
         )
         self._group.instance_states.append(InstanceState(machine))
@@ -261,13 +259,13 @@ class Cloud:
         self._update(backup, **(values | more))
 
     def scale_in(self) -> None:
-        boto3.client("autoscaling").set_desired_capacity(
+        client("autoscaling").set_desired_capacity(
             AutoScalingGroupName=self.name, DesiredCapacity=0, HonorCooldown=False
         )
 
     def _update(self, key: str, **attributes: Any) -> None:
         names = list(attributes)
-        boto3.client("dynamodb").update_item(
+        client("dynamodb").update_item(
             TableName=self.name,
             Key={"BackupId": {"S": key}},
             UpdateExpression="SET " + ", ".join(f"{n} = :v{i}" for i, n in enumerate(names)),
@@ -286,7 +284,7 @@ class Cloud:
         return backup
 
     def put_metric(self, namespace: str, name: str, dimensions: dict[str, str], value: float) -> None:
-        boto3.client("cloudwatch").put_metric_data(
+        client("cloudwatch").put_metric_data(
             Namespace=namespace,
             MetricData=[
                 {
@@ -305,7 +303,7 @@ class Cloud:
 
     @property
     def raw_items(self) -> dict[str, dict[str, Any]]:
-        items = boto3.client("dynamodb").scan(TableName=self.name, ConsistentRead=True)["Items"]
+        items = client("dynamodb").scan(TableName=self.name, ConsistentRead=True)["Items"]
         return {item["BackupId"]["S"]: item for item in items}
 
     @property
@@ -330,7 +328,7 @@ class Cloud:
     @property
     def rule(self) -> str | None:
         """The stop rule's expression, None if there is no rule."""
-        events = boto3.client("events")
+        events = client("events")
         try:
             return str(events.describe_rule(Name=self.stop_rule)["ScheduleExpression"])
         except events.exceptions.ResourceNotFoundException:
@@ -341,6 +339,26 @@ class Cloud:
         assert self.lease is None
         assert self.rule is None
         assert self.desired == 0
+
+
+def moto_group(name: str) -> Any:
+    """moto's own record of a group."""
+    return autoscaling_backends[ACCOUNT][REGION].autoscaling_groups[name]
+
+
+@cache
+def client(service: str) -> Any:
+    """A client for the test itself; to make one costs more than to use it."""
+    return boto3.client(service, region_name=REGION)
+
+
+@cache
+def launch_template() -> str:
+    """A launch template for all groups: they launch nothing."""
+    name = f"efs-{uuid.uuid4().hex[:12]}"
+    data = {"ImageId": "ami-12c6146b", "InstanceType": "c5.xlarge"}
+    client("ec2").create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+    return name
 
 
 def session() -> Any:
