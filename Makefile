@@ -30,4 +30,4 @@ bench: setup ## speed and memory, beside the peers, in one run
 	@$(BIN)/python -m tests.bench
 
 clean: ## remove everything that was built or installed here
-	rm -rf .venv .venv-sam build release .cloud
+	rm -rf .venv .venv-sam .venv-aws build release .cloud

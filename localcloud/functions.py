@@ -304,7 +304,10 @@ class Functions:
             f"REPORT RequestId: {request_id}\tDuration: {duration:.2f} ms\tMemory Size: {function.memory_size} MB"
         )
         backend, group = function.logs_backend, function.logs_group_name
-        backend.ensure_log_group(group)
+        if group == f"/aws/lambda/{function.function_name}":
+            backend.ensure_log_group(group)  # Lambda makes this one itself, and no other
+        if group not in backend.groups:
+            return
         if environment.stream not in backend.groups[group].streams:
             backend.create_log_stream(group, environment.stream)
         moment = int(self._clock.now() * 1000)

@@ -150,14 +150,14 @@ def test_short_forms_substitutions_and_no_value(cloud: LocalCloud) -> None:
         ({"Other": "x"}, "do not exist in the template"),
     ],
 )
-def test_parameters_are_checked(cloud: LocalCloud, value: dict[str, str], message: str) -> None:
+def test_parameters_are_checked(shared_cloud: LocalCloud, value: dict[str, str], message: str) -> None:
     slots = {
         "Size": {"Type": "String", "Default": "small", "AllowedValues": ["small", "large"]},
         "Word": {"Type": "String", "Default": "a", "AllowedPattern": "[a-z]+", "ConstraintDescription": "only letters"},
         "Count": {"Type": "Number", "Default": 1, "MinValue": 1},
     }
     with pytest.raises(StackFailed, match=message):
-        cloud.deploy(template({"Queue": {"Type": "AWS::SQS::Queue"}}, Parameters=slots), value)
+        shared_cloud.deploy(template({"Queue": {"Type": "AWS::SQS::Queue"}}, Parameters=slots), value)
 
 
 def test_properties_that_moto_drops_are_there(cloud: LocalCloud) -> None:

@@ -206,11 +206,13 @@ def test_a_function_can_die_before_or_after_any_call(cloud: LocalCloud, kind: st
         ("ssm", "list_commands", "ThrottlingException"),
     ],
 )
-def test_a_throttled_call_reads_as_one_in_every_protocol(cloud: LocalCloud, service: str, call: str, code: str) -> None:
-    client = cloud.client(service)
-    cloud.fault("throttle", service=service, times=20)
+def test_a_throttled_call_reads_as_one_in_every_protocol(
+    shared_cloud: LocalCloud, service: str, call: str, code: str
+) -> None:
+    client = shared_cloud.client(service)
+    shared_cloud.fault("throttle", service=service, times=20)
     with pytest.raises(client.exceptions.ClientError) as caught:
         getattr(client, call)()
     assert caught.value.response["Error"]["Code"] == code
-    cloud.clear_faults()
+    shared_cloud.clear_faults()
     getattr(client, call)()

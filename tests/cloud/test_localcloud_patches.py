@@ -14,6 +14,7 @@ import boto3
 import pytest
 import yaml
 from botocore.exceptions import ClientError
+from localcloud import patching, resources
 from moto import mock_aws
 from moto.autoscaling.models import AutoScalingBackend
 from moto.autoscaling.responses import AutoScalingResponse
@@ -26,8 +27,6 @@ from moto.ec2.models.security_groups import SecurityGroupIngress
 from moto.efs.models import FileSystem
 from moto.sns.models import Topic
 from moto.sqs.models import Queue
-
-from localcloud import patching, resources
 from tests.cloud.templates import group, role, template
 
 STATEMENT = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
