@@ -122,7 +122,6 @@ class Stack:
             "AWS::Partition": self.partition,
             "AWS::StackName": self.name,
             "AWS::StackId": f"{cloudformation}:stack/{self.name}/{self.guid}",
-            + f"stack/{self.name}/{self.guid}",
             "AWS::URLSuffix": "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com",
             "AWS::NoValue": NO_VALUE,
         }
