@@ -91,7 +91,9 @@ class Cloud:
     """One stack: its table, topic, group and rule, and the orchestrator's function."""
 
     def __init__(self, monkeypatch: Any, **environment: str) -> None:
-        self.name = f"efs-{uuid.uuid4().hex[:12]}"
+        self.guid = str(uuid.uuid4())
+        self.name = f"stack-{self.guid[:8]}"
+        self.group = f"efs-backup-{self.guid}"
         self.now = NIGHT
         self.numbers = itertools.count(1)
         self.calls = Calls()
@@ -115,15 +117,15 @@ class Cloud:
             for side, mode in (("source", "generalPurpose"), ("backup", "maxIO"))
         )
         client("autoscaling").create_auto_scaling_group(
-            AutoScalingGroupName=self.name,
+            AutoScalingGroupName=self.group,
             LaunchTemplate={"LaunchTemplateName": launch_template(), "Version": "$Latest"},
             MinSize=0,
             MaxSize=1,
             AvailabilityZones=[f"{REGION}a"],
         )
-        self._group = moto_group(self.name)
+        self._group = moto_group(self.group)
         self._group.set_desired_capacity = self._keep_capacity
-        self.stop_rule = f"efs-backup-stop-{self.name}"
+        self.stop_rule = f"efs-backup-stop-{self.guid}"
 
     def _keep_capacity(self, capacity: int | None) -> None:
         self._group.desired_capacity = capacity or 0
@@ -133,7 +135,7 @@ class Cloud:
             "STACK_NAME": "nightly",
             "SOLUTION_VERSION": "v2.0.0",
             "AWS_REGION": REGION,
-            "GROUP_NAME": self.name,
+            "GROUP_NAME": self.group,
             "STOP_RULE": self.stop_rule,
             "TABLE_NAME": self.name,
             "TOPIC_ARN": self.topic,
@@ -197,7 +199,7 @@ class Cloud:
             "id": str(uuid.uuid4()),
             "detail-type": kind,
             "source": "aws.autoscaling",
-            "detail": {"AutoScalingGroupName": self.name, **detail},
+            "detail": {"AutoScalingGroupName": self.group, **detail},
         }
 
     def terminating(self, instance: str) -> dict[str, Any]:
@@ -260,7 +262,7 @@ class Cloud:
 
     def scale_in(self) -> None:
         client("autoscaling").set_desired_capacity(
-            AutoScalingGroupName=self.name, DesiredCapacity=0, HonorCooldown=False
+            AutoScalingGroupName=self.group, DesiredCapacity=0, HonorCooldown=False
         )
 
     def _update(self, key: str, **attributes: Any) -> None:

@@ -228,7 +228,7 @@ def test_the_instance_that_is_to_go_is_told_to_drain(cloud: Cloud, running: tupl
     assert sent["DocumentName"] == "AWS-RunShellScript"
     assert (sent["OutputS3BucketName"], sent["OutputS3KeyPrefix"]) == ("the-log-bucket", "ssm-logs")
     (command,) = sent["Parameters"]["commands"]
-    assert f"/opt/efs-backup/ssm.sh efs-backup-drain {cloud.name} {instance} " in command
+    assert f"/opt/efs-backup/ssm.sh efs-backup-drain {cloud.group} {instance} " in command
 
 
 def test_the_data_about_a_backup_names_nothing(

@@ -29,8 +29,8 @@ def test_launches_that_fail_end_the_restore_with_one_mail(
     make_cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud = make_cloud()
-    client("autoscaling").set_desired_capacity(AutoScalingGroupName=cloud.name, DesiredCapacity=1)
-    (group,) = client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[cloud.name])[
+    client("autoscaling").set_desired_capacity(AutoScalingGroupName=cloud.group, DesiredCapacity=1)
+    (group,) = client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[cloud.group])[
         "AutoScalingGroups"
     ]
     made: datetime = group["CreatedTime"]
