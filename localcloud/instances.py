@@ -32,7 +32,6 @@ AWS_COMMAND = Path(__file__).resolve().parent.parent / ".venv-aws/bin/aws"  # pr
 UNSHARE, NSENTER = "/usr/bin/unshare", "/usr/bin/nsenter"
 GUEST_CLOCK = Path("/usr/lib/localcloud")
 SHUTDOWN_COMMANDS = ("shutdown", "poweroff", "halt", "reboot")
-START_SECONDS = 20.0
 TOKEN_HOURS = 6
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 log = logging.getLogger("localcloud.instances")

@@ -9,7 +9,7 @@ REGION = "us-east-1"
 
 def template(resources: dict[str, Any], **sections: Any) -> str:
     """Return a template's text."""
-    return yaml.safe_dump({"Resources": resources, **sections}, sort_keys=False)
+    return str(yaml.safe_dump({"Resources": resources, **sections}, sort_keys=False))
 
 
 def role(service: str) -> dict[str, Any]:

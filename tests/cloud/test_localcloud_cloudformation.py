@@ -325,7 +325,7 @@ def test_resource_types_that_moto_lacks_are_made_and_removed(cloud: LocalCloud) 
             },
         },
     }
-    outputs = {name: {"Value": {"Ref": name}} for name in ("Queue", "Topic", "Helper", "Alarm")}
+    outputs: dict[str, Any] = {name: {"Value": {"Ref": name}} for name in ("Queue", "Topic", "Helper", "Alarm")}
     outputs["Security"] = {"Value": {"Fn::GetAtt": ["Security", "GroupId"]}}
     stack = cloud.deploy(template(resources, Outputs=outputs))
     out = stack.outputs
