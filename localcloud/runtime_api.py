@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-PREFIX = "/2018-06-01/runtime/"
-
 
 @dataclass(frozen=True)
 class Invocation:
