@@ -82,7 +82,7 @@ def _start(options: argparse.Namespace) -> None:
         raise UsageError(f"a local cloud runs in {directory}; end it with: python -m localcloud stop")
     shutil.rmtree(directory, ignore_errors=True)
     cloud = LocalCloud(directory, options.port, options.region)
-    cloud.start()
+    cloud.start(stay=True)
     say(how_to_look_around(cloud))
 
 

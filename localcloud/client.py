@@ -198,8 +198,8 @@ class LocalCloud:
         cloud._pid = known["pid"]
         return cloud
 
-    def start(self) -> None:
-        """Start the process and wait until it serves.
+    def start(self, *, stay: bool = False) -> None:
+        """Start the process and wait until it serves; it ends with this one unless it is to ``stay``.
 
         Raises:
             LocalCloudError: it does not come up; the message has its log.
@@ -207,11 +207,12 @@ class LocalCloud:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         environment = clocks.prepare(self.directory)
+        arguments = [str(self.directory), str(self.port), self.region, *([] if stay else [str(os.getpid())])]
         variables = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         variables.update(environment, PYTHONPATH=str(PROJECT), TZ="UTC")
         with open(self.directory / "server.log", "wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "localcloud.server", str(self.directory), str(self.port), self.region],
+                [sys.executable, "-m", "localcloud.server", *arguments],
                 cwd=PROJECT, env=variables, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip

@@ -78,6 +78,7 @@ class Cloud:
 
     def close(self) -> None:
         """End all processes of functions and instances."""
+        self.groups.stop()
         self.instances.close()
         self.functions.close()
 

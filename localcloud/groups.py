@@ -68,6 +68,7 @@ class Groups:
         self._activities: list[Activity] = []
         self._relaunch_at: dict[str, float] = {}
         self._interrupted: list[tuple[float, Instance]] = []
+        self._stopped = False
         self._broken: set[str] = set()
         self._failures: list[str] = []  # messages of the launches that are to fail next
 
@@ -106,6 +107,11 @@ class Groups:
     def start(self) -> None:
         """Begin the comparing, in a thread, until the process ends."""
         threading.Thread(target=self._run, name="groups", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the comparing: nothing is launched or replaced any more."""
+        with self._lock:
+            self._stopped = True
 
     def fail_launches(self, count: int, message: str) -> None:
         """Make the next ``count`` launches fail, as when AWS has no capacity."""
@@ -208,10 +214,10 @@ class Groups:
         return autoscaling_backends[self._account][self._region]
 
     def _run(self) -> None:
-        while True:
+        while not self._stopped:
             time.sleep(STEP_SECONDS)
             with self._lock:
-                for group in self._groups():
+                for group in [] if self._stopped else self._groups():
                     self._step(group)
 
     def _step(self, group: FakeAutoScalingGroup) -> None:

@@ -29,6 +29,7 @@ from localcloud.patching import replace
 
 GUEST = Path(__file__).with_name("guest")
 AWS_COMMAND = Path(__file__).resolve().parent.parent / ".venv-aws/bin/aws"  # preinstalled on Amazon Linux
+DIE_WITH_PARENT = ["/usr/bin/setpriv", "--pdeathsig", "KILL"]
 UNSHARE, NSENTER = "/usr/bin/unshare", "/usr/bin/nsenter"
 GUEST_CLOCK = Path("/usr/lib/localcloud")
 SHUTDOWN_COMMANDS = ("shutdown", "poweroff", "halt", "reboot")
@@ -199,7 +200,8 @@ class Instance:
         init_command = ["bash", str(GUEST / "init"), str(self.directory), str(self.setting.directory)]
         with open(self.directory / "init.log", "wb") as errors:
             self._process = subprocess.Popen(
-                [UNSHARE, *namespaces_of_its_own, *init_command], env={"PATH": PATH}, start_new_session=True,
+                [*DIE_WITH_PARENT, UNSHARE, *namespaces_of_its_own, *init_command],
+                env={"PATH": PATH}, start_new_session=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
         assert self._process.stdin and self._process.stdout

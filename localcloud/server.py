@@ -1,9 +1,9 @@
 """The process of one local cloud: moto and everything around it, on one port of localhost.
 
-    python -m localcloud.server DIRECTORY PORT REGION
+    python -m localcloud.server DIRECTORY PORT REGION [PARENT]
 
 is started by the client (``localcloud.client``) on the cloud's clock; it writes ``ready`` into the directory when it
-serves, and ends with its parent, or on SIGTERM.
+serves, and ends on SIGTERM, or with the process PARENT if one is given.
 """
 
 import io
@@ -121,9 +121,17 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     cloud.start()
+    if len(arguments) > 3:
+        threading.Thread(target=_stop_with, args=(int(arguments[3]), stop), daemon=True).start()
     (directory / READY).write_text(json.dumps({"port": port, "region": region, "pid": os.getpid()}))
     server.serve_forever(poll_interval=0.1)
     cloud.close()
+
+
+def _stop_with(parent: int, stop: Callable[[], None]) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    stop()
 
 
 if __name__ == "__main__":
