@@ -40,4 +40,4 @@ bench-nfs: lab-setup ## RPCs and virtual seconds, beside the peers (BENCH="--lat
 	@$(BIN)/python -m lab bench $(BENCH)
 
 clean: ## remove everything that was built or installed here
-	rm -rf .venv .venv-sam build release .cloud
+	rm -rf .venv .venv-sam .venv-aws build release .cloud
