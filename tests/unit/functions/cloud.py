@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -49,6 +49,8 @@ class Calls:
     die_after: int | None = None
     fail: tuple[int, int] | None = None
     times: int = 1
+    between: tuple[int, Callable[[], object]] | None = None
+    meanwhile: bool = False
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -64,6 +66,8 @@ class Calls:
                 events.unregister(name, hook)
 
     def _asked(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        if self.meanwhile:
+            return
         self.made.append(f"{model.service_model.service_name}:{model.name}")
         self.parameters.append((self.made[-1], dict(params)))
 
@@ -85,6 +89,10 @@ class Calls:
     def _answered(self, **_: Any) -> None:
         if self.die_after is not None and len(self.made) >= self.die_after:
             raise Died
+        if self.between and len(self.made) == self.between[0] and not self.meanwhile:
+            (_number, act), self.between, self.meanwhile = self.between, None, True
+            act()
+            self.meanwhile = False
 
 
 class Cloud:
@@ -156,6 +164,14 @@ class Cloud:
         }
 
     # ---- the function
+
+    def invoke_meanwhile(self, event: dict[str, Any]) -> dict[str, str]:
+        """Run the handler on an event while another invocation is at work."""
+        calls, self.calls = self.calls, Calls()
+        try:
+            return self.invoke(event)
+        finally:
+            self.calls = calls
 
     def invoke(self, event: dict[str, Any], request_id: str | None = None) -> dict[str, str]:
         """Run the real handler on an event, as one invocation."""
