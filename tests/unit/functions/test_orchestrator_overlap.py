@@ -23,6 +23,18 @@ def first_start(cloud: Cloud) -> Event:
     return cloud.start_event(1)
 
 
+def stop_of_nothing(cloud: Cloud) -> Event:
+    return {"mode": "backup", "action": "stop"}
+
+
+def start_that_comes_again_after_its_end(cloud: Cloud) -> Event:
+    event = cloud.start_event(1)
+    cloud.invoke(event)
+    cloud.run_to_success()
+    cloud.advance(minutes=1)
+    return event
+
+
 def the_same(cloud: Cloud, event: Event) -> Event:
     return event
 
@@ -84,6 +96,8 @@ def overlap(cloud: Cloud, event: Event, number: int, meanwhile: Event) -> None:
         stop_of_a_running_backup,
         stop_without_an_instance,
         last_failed_launch,
+        stop_of_nothing,
+        start_that_comes_again_after_its_end,
     ],
     ids=lambda f: f.__name__,
 )
@@ -100,7 +114,40 @@ def test_a_second_invocation_between_any_two_calls(
         meanwhile = second(cloud, event)
         overlap(cloud, event, number, meanwhile)
         assert len([item for item in cloud.items.values() if "BackupStatus" not in item]) <= 1
+        if cloud.lease and "StopRequested" not in cloud.lease:
+            assert cloud.rule, f"a backup runs without a stop rule: {second.__name__} after {call}"
         to_the_end(cloud)
         cloud.assert_clean()
         for backup in cloud.items:
             assert len(cloud.mails_about(backup)) == 1, f"{backup}: {second.__name__} after {call}"
+
+
+def claim_the_end(cloud: Cloud) -> None:
+    """Another invocation takes the right to end the backup that holds the lease, and is not done yet."""
+    claim = {"EndClaim": {"S": "another"}, "EndClaimedAt": {"N": str(int(cloud.now.timestamp()))}}
+    cloud._update("@running", **claim)
+
+
+def test_a_start_does_not_take_over_what_another_invocation_is_ending(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud()
+    event = start_on_expired_lease(cloud)
+    old = cloud.lease
+    assert old is not None
+    cloud.calls = Calls(between=(3, lambda: claim_the_end(cloud)))  # after it has looked at lease, item and group
+
+    outcome = cloud.invoke_until_done(event)
+
+    assert outcome["action"] == "refuse"
+    assert cloud.lease is not None
+    assert cloud.lease["RunningBackupId"] == old["RunningBackupId"]
+
+
+def test_a_start_whose_end_has_begun_leaves_no_capacity(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud()
+    cloud.calls = Calls(between=(4, lambda: claim_the_end(cloud)))  # after capacity 1
+
+    cloud.invoke(cloud.start_event(1))
+
+    assert cloud.desired == 0
+    assert cloud.lease is not None
+    assert "Started" not in cloud.lease
