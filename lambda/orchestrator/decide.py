@@ -20,6 +20,10 @@ SAME_SERIES = timedelta(minutes=30)
 """A launch failure this long after the one before begins a new series."""
 
 
+CLAIM_STALE = timedelta(minutes=3)
+"""A claim to end a backup is void after this: longer than the function can run."""
+
+
 class Action(Enum):
     """What the orchestrator does."""
 
@@ -73,6 +77,8 @@ def repeated_start(backup_id: str, item: Item, lease: Lease | None, now: datetim
 def start_on_lease(lease: Lease, item: Item | None, group: Group, now: datetime) -> Decision:
     """Decide about a start that finds the lease of another backup, with that one's item and the group."""
     expired = now >= lease.end
+    if lease.end_claimed_at and now - lease.end_claimed_at <= CLAIM_STALE:
+        return Decision(Action.REFUSE, f"backup {lease.backup_id} is just ending")
     if not group.empty:
         state = "overran its window and still has" if expired else "has"
         action = Action.EMPTY if expired else Action.REFUSE

@@ -1,48 +1,33 @@
 """Does what was decided. Every step can be done twice, and the lease says which are still to be done.
 
-Order of a start: lease, stop rule, capacity; sizes and metrics afterwards. Order of an end: status, capacity, mail,
-stop rule, lease. The lease goes last: as long as it is there, the next event or the stop rule completes the end.
+Order of a start: lease, stop rule, capacity; sizes and metrics afterwards, never in the way. How a backup ends is in
+:mod:`orchestrator.ending`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
-from collector import post
-from orchestrator import usage
 from orchestrator.aws import Aws, Put, RefusedError, Update
 from orchestrator.config import Settings
 from orchestrator.decide import Action, Decision, launch_series, repeated_start, settle, start_on_lease
 from orchestrator.drain import drain_command
+from orchestrator.ending import Ending
 from orchestrator.events import InstanceTerminated, InstanceTerminating, LaunchFailed, Request, Start, Stop
-from orchestrator.mail import final_mail, skipped_mail
+from orchestrator.leases import END, OWED, OWED_ATTRIBUTES, STILL_MINE, Leases, free
+from orchestrator.mail import skipped_mail
 from orchestrator.measure import backup_sizes
-from orchestrator.schedule import KEEP_ITEM, backup_id, not_too_soon, stop_again
-from orchestrator.state import (
-    RUNNING,
-    SKIPPED,
-    SUCCESS,
-    UNKNOWN,
-    Group,
-    Item,
-    Lease,
-    last_status,
-    new_item,
-    new_lease,
-    status_of,
-    timestamp,
-)
+from orchestrator.schedule import backup_id, not_too_soon, stop_again
+from orchestrator.state import RUNNING, SKIPPED, Item, Lease, new_item, new_lease, timestamp
 
 log = logging.getLogger(__name__)
 
 NO_SUCH_ITEM = "attribute_not_exists(BackupId)"
-STILL_MINE = "RunningBackupId = :backup"
-CLAIM_STALE = timedelta(minutes=5)
-"""A claim to send the mail is void after this: longer than the function can run."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +39,16 @@ class Flow:
     function_arn: str
     invocation: str
     now: datetime
+
+    @cached_property
+    def leases(self) -> Leases:
+        """The lease, as this invocation changes it."""
+        return Leases(self.aws, self.invocation, self.now)
+
+    @cached_property
+    def ending(self) -> Ending:
+        """How this invocation ends backups."""
+        return Ending(self.settings, self.aws, self.leases, self.now)
 
     def handle(self, request: Request) -> Decision:
         """Do what the request calls for; return what was decided and why. Errors of AWS go up: the event is retried."""
@@ -75,24 +70,26 @@ class Flow:
             if error.refused[0]:
                 return self._start_again(backup, own or item)
             return self._start_on_lease(item, lease, Lease.from_item(other))
-        self._launch(_lease(lease))
+        sizes = self._launch(_lease(lease))
+        self._mark_started(_lease(lease), sizes)
         return Decision(Action.START, f"backup {backup} was started")
 
     def _start_again(self, backup: str, item: Item) -> Decision:
-        lease = Lease.from_item(self.aws.read(RUNNING))
+        lease = self.leases.read()
         decision = repeated_start(backup, item, lease, self.now)
         if decision.action is Action.TIDY:
             self._tidy()
+        elif lease and decision.action is Action.RESUME:
+            sizes = self._launch(lease)
+            self.ending.pay_owed_mail(lease)
+            self._mark_started(lease, sizes)
         elif lease and lease.backup_id == backup:
-            if decision.action is Action.RESUME:
-                self._launch(lease)
-            elif lease.owed_mail:
-                self._pay_owed_mail(lease)
+            self.ending.pay_owed_mail(lease)
         return decision
 
     def _start_on_lease(self, item: Item, lease: Item, other: Lease | None) -> Decision:
         if other is None:
-            raise RuntimeError("the lease was in the way, and is gone now: the event must be tried again")
+            raise RuntimeError("the lease was in the way, and is gone now: try again")
         its_item, group = self.aws.read(other.backup_id), self.aws.group()
         decision = start_on_lease(other, its_item, group, self.now)
         if decision.action is Action.TAKE_OVER:
@@ -105,22 +102,22 @@ class Flow:
 
     def _take_over(self, item: Item, lease: Item, other: Lease, its_item: Item | None) -> None:
         """Ends the backup that holds the lease, in the write that gives the lease to the new one."""
-        if other.owed_mail:
-            self._pay_owed_mail(other)
-        ended = self._ended(other, its_item)
-        owed = {} if other.mail_sent else {"OwedMail": other.backup_id}
+        self.ending.pay_owed_mail(other)
+        ended = self.ending.at_the_end(other, its_item)
+        owed = {} if other.mail_sent else self.leases.claimed(OWED) | {"OwedMail": other.backup_id}
+        values = {":other": other.backup_id, ":end": int(other.end.timestamp()), **self.leases.claim_values()}
         self.aws.write_all(
             [
                 Put(item, NO_SUCH_ITEM),
-                Put(
-                    lease | owed,
-                    "RunningBackupId = :other AND LeaseEnd = :end",
-                    {":other": other.backup_id, ":end": int(other.end.timestamp())},
-                ),
+                Put(lease | owed, f"RunningBackupId = :other AND LeaseEnd = :end AND {free(END)}", values),
                 Update(other.backup_id, put_if_absent=ended),
             ]
         )
-        self._launch(_lease(lease | owed), _at_its_end(other.backup_id, its_item, ended), other)
+        taken = _lease(lease | owed)
+        sizes = self._launch(taken)
+        if owed:
+            self.ending.publish({"BackupId": other.backup_id} | ended | (its_item or {}), other)
+        self._mark_started(taken, sizes, OWED_ATTRIBUTES)
 
     def _refuse(self, item: Item, reason: str) -> None:
         skipped = item | {"BackupStatus": SKIPPED, "BackupStopTime": timestamp(self.now)}
@@ -132,36 +129,30 @@ class Flow:
         except RefusedError:
             log.info("backup %s was recorded by another invocation", item["BackupId"])
 
-    def _launch(self, lease: Lease, owed: Item | None = None, owed_lease: Lease | None = None) -> None:
-        self.aws.arm_stop_rule(not_too_soon(lease.stop_time, self.now))
-        stop = {"mode": "backup", "action": "stop", "backup_id": lease.backup_id}
-        self.aws.aim_stop_rule(self.function_arn, json.dumps(stop))
+    def _launch(self, lease: Lease) -> dict[str, Any]:
+        """Has the instance come; returns the sizes, as far as they can be had."""
+        self._arm(lease)
         self.aws.set_capacity(1)
-        sizes = backup_sizes(self.settings, self.aws, self.now)
-        # Right before the write that notes it: the fewer calls between, the fewer mails come twice after a death.
-        if lease.owed_mail:
-            self._publish_final(owed or self._owed_item(lease.owed_mail), owed_lease)
-        self._mark_started(lease, sizes)
+        return backup_sizes(self.settings, self.aws, self.now)
 
-    def _mark_started(self, lease: Lease, sizes: dict[str, Any]) -> None:
-        writes: list[Put | Update] = [Update(lease.backup_id, put=sizes)] if sizes else []
-        writes.append(
-            Update(
-                RUNNING,
-                put={"Started": True},
-                remove=("OwedMail",),
-                condition=f"{STILL_MINE} AND attribute_not_exists(StopRequested)",
-                values={":backup": lease.backup_id},
-            )
+    def _mark_started(self, lease: Lease, sizes: dict[str, Any], remove: tuple[str, ...] = ()) -> None:
+        going_on = "attribute_not_exists(StopRequested) AND attribute_not_exists(EndClaim)"
+        started = Update(
+            RUNNING,
+            put={"Started": True},
+            remove=remove,
+            condition=f"{STILL_MINE} AND {going_on}",
+            values={":backup": lease.backup_id},
         )
         try:
-            self.aws.write_all(writes)
-        except RefusedError:
-            self._undo_start(lease)
+            self.aws.write_all([started, Update(lease.backup_id, put=sizes)] if sizes else [started])
+        except RefusedError as error:
+            self._undo_start(lease, Lease.from_item(error.items[0]))
+            if remove:
+                self.leases.update(lease, {}, remove)
 
-    def _undo_start(self, lease: Lease) -> None:
-        """The backup was stopped while it was started: the capacity must not stay."""
-        current = Lease.from_item(self.aws.read(RUNNING))
+    def _undo_start(self, lease: Lease, current: Lease | None) -> None:
+        """The backup was stopped, or ended, while it was started: the capacity must not stay."""
         if current is None:
             self._tidy()
         elif current.backup_id == lease.backup_id:
@@ -170,58 +161,43 @@ class Flow:
     # ---- everything after the start
 
     def _settle(self, request: Stop | InstanceTerminated | LaunchFailed) -> Decision:
-        lease = Lease.from_item(self.aws.read(RUNNING))
+        lease = self.leases.read()
+        item = self.aws.read(lease.backup_id) if lease else None
+        decision = settle(request, lease, item, self.aws.group(), self.now)
         if lease is None:
             if isinstance(request, Stop):
-                self.aws.remove_stop_rule()
-            return Decision(Action.TIDY, "no backup runs")
-        item, group = self.aws.read(lease.backup_id), self.aws.group()
-        decision = settle(request, lease, item, group, self.now)
-        if decision.action is Action.FINISH:
-            return self._finish(lease, item, group, decision)
-        if decision.action is Action.EMPTY:
-            self._empty(request, lease, group)
-        elif isinstance(request, LaunchFailed):
-            return self._launch_failed(request, lease, item, group, decision)
+                self._remove_stop_rule()
+        elif decision.action is Action.FINISH:
+            return self._finish(lease, item, decision)
+        elif decision.action is Action.EMPTY:
+            self._empty(request, lease)
+        elif decision.action in (Action.NOTE_FAILURE, Action.GIVE_UP) and isinstance(request, LaunchFailed):
+            return self._launch_failed(request, lease, item, decision)
         return decision
 
-    def _empty(self, request: Request, lease: Lease, group: Group) -> None:
-        if isinstance(request, Stop) and not self._update_lease(lease, {"StopRequested": True}):
+    def _finish(self, lease: Lease, item: Item | None, decision: Decision) -> Decision:
+        if self.ending.finish(lease, item):
+            return decision
+        return Decision(Action.LEAVE, "another invocation ends this backup, or it has ended")
+
+    def _empty(self, request: Request, lease: Lease) -> None:
+        if not self.leases.update(lease, {"StopRequested": True}):
             return
-        if group.desired > 0:
-            self.aws.set_capacity(0)
+        self.aws.set_capacity(0)
         if isinstance(request, Stop):
             # Should no event tell of the instance's end, the stop rule looks again.
             self.aws.arm_stop_rule(stop_again(self.now, self.settings.drain))
 
-    def _launch_failed(
-        self, request: LaunchFailed, lease: Lease, item: Item | None, group: Group, decision: Decision
-    ) -> Decision:
-        if decision.action not in (Action.NOTE_FAILURE, Action.GIVE_UP):
-            return decision
+    def _launch_failed(self, request: LaunchFailed, lease: Lease, item: Item | None, decision: Decision) -> Decision:
         noted = {
             "LaunchFailedSince": int(launch_series(lease, self.now).timestamp()),
             "LaunchFailedLast": int(self.now.timestamp()),
             "LaunchFailure": request.cause,
         }
         if decision.action is Action.NOTE_FAILURE:
-            self._update_lease(lease, noted)
-            return decision
-        if not self._update_lease(lease, noted | {"StopRequested": True}):
-            return decision
-        return self._finish(replace(lease, launch_failure=request.cause), item, group, decision)
-
-    def _finish(self, lease: Lease, item: Item | None, group: Group, decision: Decision) -> Decision:
-        if status_of(item) is None or item is None:
-            item = self.aws.update(Update(lease.backup_id, put_if_absent=self._ended(lease, item)))
-        if group.desired > 0:
-            self.aws.set_capacity(0)
-        if not self._mail_once(lease, item):
-            return Decision(Action.LEAVE, "another invocation is finishing this backup")
-        self.aws.remove_stop_rule()
-        self.aws.release(lease.backup_id)
-        if self.settings.send_anonymous_data:
-            post(self.settings.metrics_url, usage.report(self.settings, item, self.now))
+            self.leases.update(lease, noted)
+        elif self.leases.update(lease, noted | {"StopRequested": True}):
+            return self._finish(lease, item, decision)
         return decision
 
     def _drain(self, request: InstanceTerminating) -> Decision:
@@ -229,77 +205,29 @@ class Flow:
             return Decision(Action.EMPTY, f"the instance {request.instance_id} was told to drain")
         return Decision(Action.LEAVE, f"Systems Manager cannot reach {request.instance_id}: its hook will time out")
 
+    # ---- the stop rule, and what is left when no backup runs
+
+    def _arm(self, lease: Lease) -> None:
+        self.aws.arm_stop_rule(not_too_soon(lease.stop_time, self.now))
+        stop = {"mode": "backup", "action": "stop", "backup_id": lease.backup_id}
+        self.aws.aim_stop_rule(self.function_arn, json.dumps(stop))
+
     def _tidy(self) -> None:
+        """Leaves neither capacity nor rule. If a backup was started meanwhile, they are its, and it gets them back."""
         if self.aws.group().desired > 0:
             self.aws.set_capacity(0)
+            if self._started_meanwhile():
+                self.aws.set_capacity(1)
+        self._remove_stop_rule()
+
+    def _remove_stop_rule(self) -> None:
         self.aws.remove_stop_rule()
+        if lease := self._started_meanwhile():
+            self._arm(lease)
 
-    # ---- status and mail
-
-    def _ended(self, lease: Lease, item: Item | None) -> dict[str, Any]:
-        """What the item of a backup gets at its end, as far as it has not got it."""
-        ended = {"BackupStatus": last_status(lease, item), "BackupStopTime": timestamp(self.now)}
-        return ended if item else ended | {"ExpireItem": int((self.now + KEEP_ITEM).timestamp())}
-
-    def _mail_once(self, lease: Lease, item: Item) -> bool:
-        """Sends the final mail unless it was sent; False if another invocation is about it."""
-        if lease.mail_sent:
-            return True
-        try:
-            claimed = self.aws.update(self._claim(lease))
-        except RefusedError as error:
-            current = Lease.from_item(error.items[0])
-            return current is not None and current.backup_id == lease.backup_id and current.mail_sent
-        lease = _lease(claimed)
-        if lease.owed_mail:
-            self._pay_owed_mail(lease)
-        self._publish_final(item, lease)
-        self._update_lease(lease, {"MailSent": True})
-        return True
-
-    def _claim(self, lease: Lease) -> Update:
-        """The right to send the mail: one invocation has it, the same one if it is tried again."""
-        return Update(
-            RUNNING,
-            put={"MailClaim": self.invocation, "MailClaimedAt": int(self.now.timestamp())},
-            condition=(
-                f"{STILL_MINE} AND attribute_not_exists(MailSent) AND"
-                " (attribute_not_exists(MailClaim) OR MailClaim = :me OR MailClaimedAt < :stale)"
-            ),
-            values={
-                ":backup": lease.backup_id,
-                ":me": self.invocation,
-                ":stale": int((self.now - CLAIM_STALE).timestamp()),
-            },
-        )
-
-    def _pay_owed_mail(self, lease: Lease) -> None:
-        if lease.owed_mail:
-            self._publish_final(self._owed_item(lease.owed_mail), None)
-            self._update_lease(lease, {}, ("OwedMail",))
-
-    def _owed_item(self, backup: str) -> Item:
-        return _at_its_end(backup, self.aws.read(backup), {"BackupStatus": UNKNOWN})
-
-    def _publish_final(self, item: Item, lease: Lease | None) -> None:
-        if item["BackupStatus"] == SUCCESS and not self.settings.notify_success:
-            return
-        mail = final_mail(self.settings, item, lease)
-        self.aws.publish(mail.subject, mail.message)
-
-    def _update_lease(self, lease: Lease, put: dict[str, Any], remove: tuple[str, ...] = ()) -> bool:
-        """Changes the lease as long as it is this backup's; False if it no longer is."""
-        update = Update(RUNNING, put=put, remove=remove, condition=STILL_MINE, values={":backup": lease.backup_id})
-        try:
-            self.aws.update(update)
-        except RefusedError:
-            return False
-        return True
-
-
-def _at_its_end(backup: str, item: Item | None, ended: dict[str, Any]) -> Item:
-    """The item of a backup once it has got what it had not got at its end."""
-    return {"BackupId": backup} | ended | (item or {})
+    def _started_meanwhile(self) -> Lease | None:
+        lease = self.leases.read()
+        return None if lease is None or lease.stop_requested else lease
 
 
 def _lease(item: Item) -> Lease:

@@ -28,9 +28,10 @@ SKIPPED = "Skipped"
 class Lease:
     """The item ``@running``: which backup runs, until when it may, and what is known of its end.
 
-    ``started`` is set once the group has been told to launch; ``instance_id`` is the claim of the instance that does
-    the work; ``reason`` is what that instance says of a failure; ``owed_mail`` is the id of an earlier backup that this
-    one took the lease from, and whose mail is still to be sent.
+    ``started`` is set once the group has been told to launch. ``instance_id`` is the claim of the instance that does
+    the work, ``reason`` what that instance says of a failure. ``end_claimed_at`` is when an invocation began to end
+    the backup. ``owed_mail`` is the id of an earlier backup that this one took the lease from, and whose mail is still
+    to be sent.
     """
 
     backup_id: str
@@ -43,6 +44,7 @@ class Lease:
     launch_failed_last: datetime | None = None
     launch_failure: str | None = None
     reason: str | None = None
+    end_claimed_at: datetime | None = None
     mail_sent: bool = False
     owed_mail: str | None = None
 
@@ -67,6 +69,7 @@ class Lease:
             launch_failed_last=_optional_moment(item.get("LaunchFailedLast")),
             launch_failure=item.get("LaunchFailure"),
             reason=item.get("Reason"),
+            end_claimed_at=_optional_moment(item.get("EndClaimedAt")),
             mail_sent=item.get("MailSent", False),
             owed_mail=item.get("OwedMail"),
         )

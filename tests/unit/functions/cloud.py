@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -49,25 +49,26 @@ class Calls:
     die_after: int | None = None
     fail: tuple[int, int] | None = None
     times: int = 1
+    between: tuple[int, Callable[[], object]] | None = None
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Calls of clients that are made inside are recorded, and go wrong as wanted."""
-        hooks = (("provide-client-params", self._asked), ("before-send", self._sent), ("after-call", self._answered))
-        events = session().events
-        for name, hook in hooks:
-            events.register(name, hook)
+        """Calls that functions make inside are recorded, and go wrong as wanted."""
+        real, boto3.client = boto3.client, recorded_client
+        _ACTIVE.append(self)
         try:
             yield
         finally:
-            for name, hook in hooks:
-                events.unregister(name, hook)
+            _ACTIVE.pop()
+            boto3.client = real
 
-    def _asked(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+    def asked(self, params: dict[str, Any], model: Any) -> None:
+        """A call is about to be made."""
         self.made.append(f"{model.service_model.service_name}:{model.name}")
         self.parameters.append((self.made[-1], dict(params)))
 
-    def _sent(self, request: Any, **_: Any) -> AWSResponse | None:
+    def sent(self, request: Any) -> AWSResponse | None:
+        """A request is about to be sent; an answer in its place if it is to fail."""
         if self.fail is None or len(self.made) != self.fail[0] or self.times == 0:
             return None
         self.times -= 1
@@ -82,9 +83,28 @@ class Calls:
         raw = SimpleNamespace(stream=lambda **_: iter([body.encode()]), read=body.encode)
         return AWSResponse(request.url, status, {}, raw)
 
-    def _answered(self, **_: Any) -> None:
+    def answered(self) -> None:
+        """A call was answered."""
         if self.die_after is not None and len(self.made) >= self.die_after:
             raise Died
+        if self.between and len(self.made) == self.between[0]:
+            (_, act), self.between = self.between, None
+            act()
+
+
+_ACTIVE: list[Calls] = []
+"""Whose calls they are: the last one's. An invocation may run while another is at work."""
+
+
+@cache
+def recorded_client(service: str, config: Any = None) -> Any:
+    """In place of boto3.client: the same client again, as to make one costs more than to use it."""
+    made = boto3.Session(region_name=REGION).client(service, config=config)
+    hooks = made.meta.events
+    hooks.register("provide-client-params", lambda params, model, **_: _ACTIVE[-1].asked(params, model))
+    hooks.register("before-send", lambda request, **_: _ACTIVE[-1].sent(request))
+    hooks.register("after-call", lambda **_: _ACTIVE[-1].answered())
+    return made
 
 
 class Cloud:
@@ -156,6 +176,14 @@ class Cloud:
         }
 
     # ---- the function
+
+    def invoke_meanwhile(self, event: dict[str, Any]) -> dict[str, str]:
+        """Run the handler on an event while another invocation is at work."""
+        calls, self.calls = self.calls, Calls()
+        try:
+            return self.invoke(event)
+        finally:
+            self.calls = calls
 
     def invoke(self, event: dict[str, Any], request_id: str | None = None) -> dict[str, str]:
         """Run the real handler on an event, as one invocation."""
@@ -351,7 +379,7 @@ def moto_group(name: str) -> Any:
 @cache
 def client(service: str) -> Any:
     """A client for the test itself; to make one costs more than to use it."""
-    return boto3.client(service, region_name=REGION)
+    return boto3.Session(region_name=REGION).client(service)
 
 
 @cache
@@ -361,13 +389,6 @@ def launch_template() -> str:
     data = {"ImageId": "ami-12c6146b", "InstanceType": "c5.xlarge"}
     client("ec2").create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
     return name
-
-
-def session() -> Any:
-    """boto3's default session, the one that the functions use."""
-    if boto3.DEFAULT_SESSION is None:
-        boto3.setup_default_session(region_name=REGION)
-    return boto3.DEFAULT_SESSION
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:

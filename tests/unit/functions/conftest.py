@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
-from tests.unit.functions.cloud import REGION, Cloud, client, launch_template
+from tests.unit.functions.cloud import REGION, Cloud, client, launch_template, recorded_client
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -35,6 +35,7 @@ def moto_server() -> Iterator[str]:
     os.environ.update(ENVIRONMENT, AWS_ENDPOINT_URL=address)
     yield address
     client.cache_clear()
+    recorded_client.cache_clear()
     launch_template.cache_clear()
     os.environ.clear()
     os.environ.update(before)

@@ -122,6 +122,8 @@ def test_a_start_that_comes_again(lease: Lease | None, item: Any, now: Any, acti
         (STARTED, OPEN, WANTED, NEXT_NIGHT, Action.TAKE_OVER),
         (STARTED, None, EMPTY, NEXT_NIGHT, Action.TAKE_OVER),
         (STARTED, OPEN, AT_WORK, NEXT_NIGHT, Action.EMPTY),
+        (replace(STARTED, end_claimed_at=EVENING), DONE, EMPTY, EVENING + timedelta(minutes=3), Action.REFUSE),
+        (replace(STARTED, end_claimed_at=EVENING), DONE, EMPTY, EVENING + timedelta(minutes=4), Action.TAKE_OVER),
     ],
 )
 def test_a_start_that_finds_the_lease_of_another_backup(
