@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test test-cloud lint bench clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -19,6 +19,9 @@ demo: setup ## the main job, told step by step
 
 test: setup ## every test that needs no virtual machine
 	$(PYTEST) -n 2 --dist worksteal
+
+test-cloud: setup ## the stacks, their functions and the local cloud (being built; not part of `make test` yet)
+	$(PYTEST) -n 2 --dist worksteal tests/cloud tests/templates tests/unit/functions
 
 lint: setup ## ruff, mypy, shellcheck
 	$(BIN)/ruff check .
