@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -475,10 +475,15 @@ def _put_away(here: Here, name: str) -> None:
     here.touched = True
 
 
-def free_of_silly_renames(here: Here) -> None:
-    """Move out what an NFS client leaves where a file was unlinked that somebody has open: a name `.nfs` and digits."""
-    for name in os.listdir(here.staging):
-        if name.startswith(".nfs") and name not in here.records:
+def free_of_silly_renames(here: Here, wanted: Container[str], bucket: int, buckets: int) -> None:
+    """Move out what an NFS client leaves where a file was unlinked that somebody has open: a file `.nfs` and digits.
+
+    A source may have such names too: those that are `wanted` stay, and so does what belongs to another bucket.
+    """
+    with os.scandir(here.staging) as entries:
+        left = [e.name for e in entries if e.name.startswith(".nfs") and not e.is_dir(follow_symlinks=False)]
+    for name in left:
+        if name not in wanted and name not in here.records and bucket_of(name, buckets) == bucket:
             _put_away(here, name)
     here.unlinked = False
 
@@ -511,6 +516,8 @@ class Part:
         self.bucket, self.buckets = bucket, buckets
         self.base = here.bench.base_records(task.path, bucket, buckets, listed)
         self.known = self._known()
+        self.wanted: Container[str] = ()
+        """The names that the source has here, those included that are still to become hard links."""
         self._spare: dict[str, Record] | None = None
         self._copied = here.bench.copied(task.path)
         self._by_tool: Record | None = None
@@ -549,7 +556,7 @@ class Part:
         """Make every name of this part what the source has; on the way out of a run that ends, note what is done."""
         here = self.here
         # A directory of staging in whose place a file belongs was put away with the unwanted ones.
-        here.held = staged
+        here.held, self.wanted = staged, found
         for name in [n for n in staged if n not in found and n not in failed]:
             here.clear(name)
         try:
@@ -612,8 +619,7 @@ class Part:
         rule = self.here.bench.trees.rule
         decision = self.decision(name, entry)
         record = decision.record
-        if record is not None and record is self._by_tool and not self._was_there(name):
-            self.here.by_tool.add(name)
+        self.note_tool(name, decision)
         alone = entry.nlink <= 1 and (record is None or may_share(entry, record, rule))
         if alone:
             work.append((name, entry, decision))
@@ -627,10 +633,11 @@ class Part:
             may_be_its = record is not None and (may_share(entry, record, rule) or not rule.same_file_system)
             self._sight(entry.ino, name, settled=False, bino=record.bino if record and may_be_its else 0)
 
-    def _was_there(self, name: str) -> bool:
-        """Tell whether what fpsync put under a name was put there by an earlier run."""
+    def note_tool(self, name: str, decision: Decision) -> None:
+        """Note that it was fpsync, in this run, who put under the name what the decision rests on."""
         file = self._copied.get(name)
-        return file is not None and file.earlier
+        if decision.record is not None and decision.record is self._by_tool and not (file and file.earlier):
+            self.here.by_tool.add(name)
 
     def decision(self, name: str, entry: Attributes) -> Decision:
         """Return what is to be done for one name of the source, as if it were the only name of its inode."""
@@ -672,7 +679,7 @@ class Part:
         """Note the block of this part, and give the directory its attributes if it is all of it."""
         here = self.here
         if here.unlinked:
-            free_of_silly_renames(here)
+            free_of_silly_renames(here, self.wanted, self.bucket, self.buckets)
         block = Block(self.directory, here.records, directories, here.absent, self.buckets)
         here.outcome.blocks.append(block_result(self.task.path, self.bucket, block))
         here.outcome.checksums_missing += any(is_regular(r.mode) and not r.checksum for r in here.records.values())

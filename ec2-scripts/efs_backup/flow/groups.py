@@ -103,6 +103,8 @@ def _lead(place: _Place, group: Group, names: int) -> Record | None:
         carry_over(here, member.name, base)
     else:
         decision = place.part.decision(member.name, entry)
+        if not member.settled:
+            place.part.note_tool(member.name, decision)
         if not group.may_use and decision.action is not Action.COPY and not member.settled:
             decision = Decision(Action.COPY, "its inode in the backup belongs to another file of the source")
         try:
@@ -173,7 +175,7 @@ def finish_directory(bench: Workbench, task: FinishTask, outcome: Outcome) -> No
     with ExitStack() as resources:
         staging = resources.enter_context(tree.directory(bench.staging, task.path))
         here = Here(bench, task.path, -1, staging, {}, outcome, resources, records=block.files)
-        free_of_silly_renames(here)
+        free_of_silly_renames(here, (), task.bucket, block.buckets)
         wanted = block.directory
         tree.apply_directory(staging, wanted.mode, wanted.uid, wanted.gid, wanted.mtime_ns, touched=True)
     outcome.blocks.append(block_result(task.path, task.bucket, block))
