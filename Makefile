@@ -29,5 +29,15 @@ lint: setup ## ruff, mypy, shellcheck
 bench: setup ## speed and memory, beside the peers, in one run
 	@$(BIN)/python -m tests.bench
 
+.PHONY: lab lab-setup bench-nfs
+lab-setup: setup
+	@lab/setup.sh
+
+lab: lab-setup ## the tests on real NFSv4.1, in a virtual machine (LAB="--short", or names of tests)
+	@$(BIN)/python -m lab test $(LAB)
+
+bench-nfs: lab-setup ## RPCs and virtual seconds, beside the peers (BENCH="--latency 1 3 --tools ...")
+	@$(BIN)/python -m lab bench $(BENCH)
+
 clean: ## remove everything that was built or installed here
-	rm -rf .venv .venv-sam build release .cloud
+	rm -rf .venv .venv-sam .venv-aws build release .cloud

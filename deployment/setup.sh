@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # command:package; a package is installed when its command is not found.
-wanted=(rsync:rsync fpsync:fpart strace:strace shellcheck:shellcheck setpriv:util-linux git:git)
+wanted=(rsync:rsync fpsync:fpart strace:strace shellcheck:shellcheck setpriv:util-linux git:git cc:gcc ip:iproute2)
 missing=()
 for pair in "${wanted[@]}"; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing+=("${pair##*:}")
@@ -25,4 +25,13 @@ if [ ! -e "$stamp" ] || [ setup.cfg -nt "$stamp" ] || [ constraints.txt -nt "$st
     [ -x .venv/bin/python ] || python3 -m venv .venv
     .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[aws,test,lint]'
     touch "$stamp"
+fi
+
+# The AWS command line pins a botocore of its own, so it lives apart. The instances of the local cloud have it.
+aws_cli=1.46.3
+if [ ! -e ".venv-aws/.installed-$aws_cli" ]; then
+    echo "setup: installing the AWS command line $aws_cli into .venv-aws"
+    [ -x .venv-aws/bin/python ] || python3 -m venv .venv-aws
+    .venv-aws/bin/python -m pip install -q --disable-pip-version-check "awscli==$aws_cli"
+    touch ".venv-aws/.installed-$aws_cli"
 fi

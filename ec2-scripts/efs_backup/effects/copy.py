@@ -84,6 +84,15 @@ def has_xattrs(descriptor: int) -> bool:
         return False
 
 
+def entry_has_xattrs(directory: int, name: str) -> bool:
+    """Tell the same of a name in a directory, without opening it or following a symbolic link."""
+    try:
+        names = os.listxattr(f"/proc/self/fd/{directory}/{name}", follow_symlinks=False)
+    except OSError:
+        return False
+    return any(name not in _PLAIN_XATTRS for name in names)
+
+
 def read_source(source: int, name: str, check: Callable[[], None]) -> Reading:
     """Return the attributes and the MD5 of a regular source file, read again while it changes."""
     return _repeatedly(source, name, check, lambda chunk: None, lambda entry: None)

@@ -23,7 +23,8 @@ class Ledger:
         self._base = sqlite3.connect(path, isolation_level=None)
         self._base.executescript(
             f"""
-            PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{_CACHE_KIB}; PRAGMA temp_store = FILE;
+            PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
+            PRAGMA cache_size = -{_CACHE_KIB}; PRAGMA temp_store = FILE;
             CREATE TABLE sighting (
                 ino BLOB, directory BLOB, name BLOB, bucket INT, buckets INT, settled INT, bino BLOB,
                 PRIMARY KEY (directory, name)

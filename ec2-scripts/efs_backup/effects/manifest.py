@@ -15,7 +15,7 @@ class Manifest:
     """What a tree holds, directory by directory. Closed by `close`."""
 
     def __init__(self, path: str, shown: str) -> None:
-        """Open the sealed manifest at a path; `shown` is what a person calls it. Raises FormatError if it is damaged."""
+        """Open the sealed manifest at a path; `shown` is what a person calls it. FormatError if it is damaged."""
         self._frames = FrameReader(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), shown)
         self.summary = self._frames.summary
 

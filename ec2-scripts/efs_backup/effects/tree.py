@@ -161,7 +161,7 @@ def unlink(descriptor: int, name: str) -> None:
 
 
 def make_directory(descriptor: int, name: str) -> None:
-    """Make a directory only root can enter until it is finished. An EEXIST is believed only if no directory is there."""
+    """Make a directory only root can enter until it is finished. EEXIST is believed only if no directory is there."""
     try:
         os.mkdir(name, 0o700, dir_fd=descriptor)
     except FileExistsError:

@@ -222,8 +222,9 @@ class BackupRun:
         now.update(dict.fromkeys(listing.directories, ()))
         if is_another_source(recorded, self.identity, then, now):
             raise UsageError(
-                f"the source {self.options.source} is not the tree that the snapshots under {self.store.path} with interval "
-                f"{self.options.interval} were made from: use another --folder-label, or --accept-source if it is"
+                f"the source {self.options.source} is not the tree that the snapshots under "
+                f"{self.store.path} with interval {self.options.interval} were made from: "
+                "use another --folder-label, or --accept-source if it is"
             )
 
     def _prepare_staging(self, survey: Survey) -> Snapshot | None:
@@ -315,12 +316,13 @@ class BackupRun:
         pool.run([ScanTask("")], self._scan_taker(ledger), self._tell)
         files, count = self.total.scanned, self.total.scanned_bytes
         finished = self.store.shown(self.names.own(COPIED))
+        earlier = os.path.getsize(finished) if os.path.exists(finished) else 0
         if files:
             self.progress.begin("transfer", files, count)
             self._transfer(trees, ledger, finished, files)
         if os.path.exists(finished):
             assert trees.copied is not None
-            first_copy.index_of_finished(Path(finished), Path(trees.copied))
+            first_copy.index_of_finished(Path(finished), Path(trees.copied), earlier)
 
     def _tell(self) -> None:
         self.progress.update(self.total.scanned, self.total.scanned_bytes)
@@ -477,7 +479,7 @@ class BackupRun:
         return [s.snapshot.id for s in survey.standings if s.snapshot.id not in kept]
 
     def _prune(self, pool: Pool, expired: list[str]) -> None:
-        """Remove what has expired, but for the spare. Being stopped here is no failure: the next run goes on with it."""
+        """Remove what has expired, but for the spare. Being stopped here is no failure: the next run goes on."""
         self.progress.begin("prune")
         tree.unlink(self.store.root, self.names.own(COPIED))
         try:
@@ -492,7 +494,7 @@ class BackupRun:
             self.notes.append(f"what has expired could not be removed ({error}): the next run tries again")
 
     def _drop_manifests(self) -> None:
-        """Remove the manifests of snapshots that are gone for good; one that somebody reads stays for the next night."""
+        """Remove the manifests of snapshots that are gone for good; one that somebody reads stays one more night."""
         catalog: Catalog = self.store.survey().catalog
         known = {s.id for s in catalog.snapshots} | ({catalog.spare.id} if catalog.spare else set())
         with tree.directory(self.store.root, self.names.own(MANIFESTS)) as manifests:

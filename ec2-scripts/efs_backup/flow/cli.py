@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from efs_backup import __version__
-from efs_backup.pure.errors import CALLERS_MISTAKE, DONE, NOT_DONE, BackupError, one_line
+from efs_backup.pure.errors import CALLERS_MISTAKE, DONE, NOT_DONE, BackupError, explain, one_line
 from efs_backup.pure.layout import checked_interval, checked_label
 from efs_backup.pure.retention import checked_retain
 
@@ -188,4 +189,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BackupError as error:
         print(f"efs-backup: {one_line(str(error))}", file=sys.stderr)  # noqa: T201
         return error.exit_status
+    except OSError as error:
+        # Where something could be done about it it has been handled; a person is owed one line all the same.
+        where = (
+            os.fsdecode(error.filename) if error.filename else "a file of this machine (is TMPDIR or /dev/shm full?)"
+        )
+        print(f"efs-backup: {explain(error, where)}", file=sys.stderr)  # noqa: T201
+        return NOT_DONE
     return status

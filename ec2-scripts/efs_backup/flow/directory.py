@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from efs_backup.effects import tree
-from efs_backup.effects.copy import SETTLED_NS, has_xattrs, read_detail
+from efs_backup.effects.copy import SETTLED_NS, entry_has_xattrs, has_xattrs, read_detail
 from efs_backup.effects.tree import GONE, Listing, list_directory
 from efs_backup.flow.entry import ChangedUnderneath, Here, carried, carry_out, carry_over
 from efs_backup.flow.task import BlockResult, DirectoryTask, Mode, Outcome
@@ -39,6 +39,7 @@ from efs_backup.pure.records import (
     DIRECTORY_UNREADABLE,
     DIRECTORY_XATTRS,
     KEPT_FIELDS,
+    XATTRS,
     Attributes,
     Image,
     Record,
@@ -162,7 +163,7 @@ def _other_mount(here: Here, task: DirectoryTask) -> None:
 
 
 def _carry(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
-    """Take a directory from the base as it is, because the source does not let us read it; its subdirectories follow."""
+    """Take a directory from the base as it is, for the source does not let us read it; its subdirectories follow."""
     outcome.unreadable.append(task.path)
     with ExitStack() as resources:
         staging = resources.enter_context(tree.directory(bench.staging, task.path))
@@ -202,7 +203,7 @@ def _append_carried(here: Here, directory: DirectoryAttributes, directories: lis
 
 
 def _from_base(bench: Workbench, path: str) -> tuple[DirectoryAttributes, dict[str, Record], list[str], list[str]]:
-    """Return what the base says of a directory: attributes, records, subdirectories, names that are absent in it too."""
+    """Return what the base says of a directory: attributes, records, subdirectories, and the absent names."""
     head = bench.base_manifest.packed(path) if bench.base_manifest else None
     if head is not None and bench.base_manifest is not None:
         files: dict[str, Record] = {}
@@ -261,6 +262,7 @@ def _compare_listed(here: Here, task: DirectoryTask, seen: _Source) -> None:
         return
     listed = None if here.bench.base_manifest else here.bench.list_base(task.path)
     _confirm_gone(here, task, seen, _base_names(base, listed), staged)
+    _leave_out_mounts(here, seen.listing.files)
     part = Part(here, task, seen.attributes, 0, 1, listed[0] if listed else None)
     here.held = staged.files
     part.settle_directories(seen.listing.directories, staged.directories, seen.carried)
@@ -279,6 +281,7 @@ def _compare_huge(here: Here, task: DirectoryTask, seen: _Source) -> None:
     seen.listing.files = dict.fromkeys(files, ())
     staged = Listing(dict.fromkeys(staged_files, ()), staged_directories)
     _confirm_gone(here, task, seen, _all_base_names(here, task.path, base, listed), staged)
+    _leave_out_mounts(here, seen.listing.files)
     divided = _divided(seen.listing.files, buckets)
     divided_staged = _divided(staged_files, buckets)
     for bucket in range(buckets):
@@ -286,10 +289,20 @@ def _compare_huge(here: Here, task: DirectoryTask, seen: _Source) -> None:
         if bucket == 0:
             part.settle_directories(seen.listing.directories, staged_directories, seen.carried)
         found, failed = _looks(here.source, divided[bucket])
+        failed.update({n: e for n, e in seen.listing.failed.items() if bucket_of(n, buckets) == bucket})
         part.settle_files(found, failed, _images(here.staging, divided_staged[bucket]))
         part.finish(seen.listing.directories if bucket == 0 else [])
         here.records, here.absent = {}, []
     _apply_attributes(here, seen.attributes)
+
+
+def _leave_out_mounts(here: Here, files: dict[str, tuple[int, ...]]) -> None:
+    """A file that something is mounted on is not the source's: it is named, and what it covers cannot be seen."""
+    for path in here.bench.trees.other_mounts:
+        directory, _, name = path.rpartition("/")
+        if directory == here.path and files.pop(name, None) is not None:
+            here.outcome.other_mounts.append(path)
+            here.absent.append(name)
 
 
 def _divided(names: Iterable[str], buckets: int) -> list[list[str]]:
@@ -328,6 +341,7 @@ def _is_unchanged(here: Here, base: PackedBlock, seen: _Source, staged: Listing)
         bench.trees.rule.same_file_system
         and not listing.failed
         and base.directory == seen.attributes
+        and not base.directory.flags
         and base.buckets == 1
         and not base.absent
         and base.sources() == listing.files
@@ -470,6 +484,7 @@ def free_of_silly_renames(here: Here) -> None:
 
 
 def block_result(path: str, bucket: int, block: Block) -> BlockResult:
+    """Return a block as it is noted, with how many files and bytes are in it."""
     size = sum(r.size for r in block.files.values() if is_regular(r.mode))
     return BlockResult(path, bucket, encode(block), len(block.files), size)
 
@@ -491,6 +506,7 @@ class Part:
         buckets: int,
         listed: dict[str, Record] | None,
     ) -> None:
+        """Look up what base and earlier runs know of this part; `listed` where the base has no manifest."""
         self.here, self.task, self.directory = here, task, directory
         self.bucket, self.buckets = bucket, buckets
         self.base = here.bench.base_records(task.path, bucket, buckets, listed)
@@ -581,6 +597,8 @@ class Part:
     def _keep(self, name: str, record: Record) -> None:
         self.here.records[name] = record
         self.here.count_kept(name, record)
+        if record.flags & XATTRS:
+            self.here.outcome.not_kept.append((self.here.shown(name), "extended attributes"))
         if record.nlink > 1:
             self._sight(record.ino, name, settled=True, bino=record.bino)
 
@@ -594,7 +612,7 @@ class Part:
         rule = self.here.bench.trees.rule
         decision = self.decision(name, entry)
         record = decision.record
-        if record is not None and record is self._by_tool:
+        if record is not None and record is self._by_tool and not self._was_there(name):
             self.here.by_tool.add(name)
         alone = entry.nlink <= 1 and (record is None or may_share(entry, record, rule))
         if alone:
@@ -608,6 +626,11 @@ class Part:
         else:
             may_be_its = record is not None and (may_share(entry, record, rule) or not rule.same_file_system)
             self._sight(entry.ino, name, settled=False, bino=record.bino if record and may_be_its else 0)
+
+    def _was_there(self, name: str) -> bool:
+        """Tell whether what fpsync put under a name was put there by an earlier run."""
+        file = self._copied.get(name)
+        return file is not None and file.earlier
 
     def decision(self, name: str, entry: Attributes) -> Decision:
         """Return what is to be done for one name of the source, as if it were the only name of its inode."""
@@ -628,17 +651,22 @@ class Part:
     def _tool_record(self, name: str, entry: Attributes, image: Image) -> Record | None:
         """Return the record of what fpsync put under a name: what it read, if the source has held still since."""
         bench = self.here.bench
-        if bench.tool_copied is None or image[:KEPT_FIELDS] != entry[:KEPT_FIELDS]:
+        if bench.tool_copied is None:
+            return None
+        file = self._copied.get(name)
+        if image[:KEPT_FIELDS] != entry[:KEPT_FIELDS]:
+            if file is not None and not file.earlier:
+                self.here.outcome.changed.append(self.here.shown(name))
             return None
         if not is_regular(entry.mode):
             made = Attributes._make((*image[:KEPT_FIELDS], 0, image.ino, 1))
             detail = read_detail(self.here.staging, name, made)
             return copied_record(entry, image.ino, b"", held_still=False)._replace(detail=detail)
-        file = self._copied.get(name)
         if file is None or file.size != entry.size:
             return None
         held_still = entry.ctime_ns < bench.copied_since_ns - SETTLED_NS
-        return copied_record(entry, image.ino, file.checksum, held_still)
+        flags = XATTRS if entry_has_xattrs(self.here.source, name) else 0
+        return copied_record(entry, image.ino, file.checksum, held_still)._replace(flags=flags)
 
     def finish(self, directories: list[str]) -> None:
         """Note the block of this part, and give the directory its attributes if it is all of it."""

@@ -24,7 +24,7 @@ from efs_backup.pure.records import CARRIED, KEPT_FIELDS, RESTLESS, XATTRS, Attr
 _LINK_REFUSED = frozenset({errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP})
 _NODE_REFUSED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 _LIST_BASE_FROM = 4
-"""From how many links on it is cheaper to list the base's directory once than to look each name up (measured on NFS)."""
+"""From how many links on the base's directory is listed once: one READDIR brings what as many LOOKUPs would."""
 
 
 class ChangedUnderneath(Exception):  # noqa: N818  not an error: the directory is looked at again
@@ -99,7 +99,7 @@ def carry_out(here: Here, name: str, entry: Attributes, decision: Decision, base
         here.absent.append(name)
         return
     here.records[name] = record
-    if record.flags & RESTLESS:
+    if record.flags & RESTLESS or (record.ctime_ns, record.ino) != (entry.ctime_ns, entry.ino):
         here.outcome.changed.append(here.shown(name))
     if record.flags & XATTRS:
         here.outcome.not_kept.append((here.shown(name), "extended attributes"))
@@ -112,6 +112,9 @@ def _act(here: Here, name: str, entry: Attributes, decision: Decision) -> Record
     if decision.action is Action.READ:
         confirmed = _confirmed(here, name, entry, decision)
         if confirmed is None:
+            if name in here.by_tool:
+                # It has changed since fpsync copied it in this very run.
+                here.outcome.changed.append(here.shown(name))
             return copy_here(here, name, entry)
         record = confirmed
     else:

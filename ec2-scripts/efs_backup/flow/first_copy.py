@@ -1,4 +1,4 @@
-"""The first backup: fpsync moves the bulk into staging. What it did is checked, and repaired, by the compare that follows."""
+"""The first backup: fpsync moves the bulk into staging. The compare that follows checks and repairs it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from efs_backup.effects.frames import FrameWriter, key_of
 from efs_backup.effects.ledger import Ledger
 from efs_backup.effects.processes import Binding
 from efs_backup.effects.stop import StopFlag
+from efs_backup.flow.workbench import EARLIER
 from efs_backup.pure.errors import BackupError, SpaceError, ToolError
 from efs_backup.pure.fpsync import Paths, prepare_arguments, run_arguments, runs_by_directory, unescaped, without
 from efs_backup.pure.layout import join
@@ -205,7 +206,7 @@ def files_per_part(files: int, jobs: int) -> int:
 
 
 def followers(ledger: Ledger) -> set[int]:
-    """Return the keys of the names that are left out: all but the first of each inode. (A key is 8 bytes, a name is not.)"""
+    """Return the keys of the names that are left out: all but the first of each inode. (A key is short.)"""
     return {key_of(join(member.directory, member.name), 0) for group in ledger.groups() for member in group[1:]}
 
 
@@ -218,10 +219,11 @@ def _last_line(said: bytes) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
-def index_of_finished(finished: Path, target: Path) -> None:
+def index_of_finished(finished: Path, target: Path, earlier: int = 0) -> None:
     """Put the lines about finished files, by directory, into a file that workers can look them up in.
 
-    Its summary says since when: the time, in nanoseconds since the epoch, before which no transfer had begun.
+    The first `earlier` bytes are of a run before this one. Its summary says since when: the time, in
+    nanoseconds since the epoch, before which no transfer had begun.
     """
     since = 0
     writer = FrameWriter(os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
@@ -229,13 +231,20 @@ def index_of_finished(finished: Path, target: Path) -> None:
         first = lines.readline()
         if first.startswith(b"since "):
             since = int(first[6:])
-        parts: dict[str, int] = {}
-        for directory, run in runs_by_directory(_whole(lines)):
-            path = _relative(unescaped(directory))
-            writer.append(path, parts.get(path, 0), run)
-            parts[path] = parts.get(path, 0) + 1
+        before = lines.read(max(0, earlier - len(first))).splitlines(keepends=True)
+        _append_runs(writer, before, EARLIER)
+        _append_runs(writer, lines, 0)
     writer.seal({"since_ns": since})
     writer.close()
+
+
+def _append_runs(writer: FrameWriter, lines: Iterable[bytes], bucket: int) -> None:
+    """Append each directory's lines under buckets that count up from a first one."""
+    parts: dict[str, int] = {}
+    for directory, run in runs_by_directory(_whole(lines)):
+        path = _relative(unescaped(directory))
+        writer.append(path, bucket + parts.get(path, 0), run)
+        parts[path] = parts.get(path, 0) + 1
 
 
 def _whole(lines: Iterable[bytes]) -> Iterator[bytes]:

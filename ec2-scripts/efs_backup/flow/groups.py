@@ -1,4 +1,4 @@
-"""Makes the names of one source inode one inode in staging, and puts what came of it into the blocks of the manifest."""
+"""Makes the names of one source inode one inode in staging, and puts what came of it into the manifest's blocks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Place:
     """The directory of a leader, opened, with what base, spare and the last run know of it."""
 
     def __init__(self, bench: Workbench, member: Sighting, outcome: Outcome, resources: ExitStack) -> None:
-        self.bench, self.member = bench, member
+        self.bench, self.member, self.resources = bench, member, resources
         own = resources.enter_context(ExitStack())
         source = own.enter_context(tree.directory(bench.source, member.directory))
         staging = own.enter_context(tree.directory(bench.staging, member.directory))
@@ -63,22 +63,30 @@ def _settle(place: _Place, group: Group, outcome: Outcome) -> None:
         for member in plan.followers:
             _carry_member(place.bench, member, outcome)
         return
-    leader, renewed = plan.leader, False
-    for member in plan.followers:
-        with ExitStack() as resources:
-            there = _open(place.bench, member, outcome, resources)
-            if _follow(there, member, place, leader, record):
-                outcome.members.append((member, record))
-                continue
+    followers, at, may_move = plan.followers, 0, True
+    leader = plan.leader
+    while at < len(followers):
+        member = followers[at]
+        if _follow(place, leader, record, member):
+            outcome.members.append((member, record))
+            at += 1
+            continue
         try:
-            if not renewed and (moved := _move(place, leader)) is not None:
+            if may_move and (moved := _copy_anew(place, leader)) is not None:
                 # The inode is full: the whole group of this snapshot moves to a new one.
-                renewed, record = True, moved
-                _relink(place, group, member, record, outcome)
+                record, at = moved, 0
             else:
-                _split(place.bench, member, outcome)
+                place = _Place(place.bench, member, outcome, place.resources)
+                split = _copy_anew(place, member)
+                if split is None:
+                    raise VanishedError
+                # It is more names than an inode can have: those that follow are linked to this one.
+                outcome.split_groups.append(place.here.shown(member.name))
+                leader, record, at = member, split, at + 1
+            may_move = False
         except (SourceReadError, VanishedError):
             _carry_member(place.bench, member, outcome)
+            at += 1
 
 
 def _lead(place: _Place, group: Group, names: int) -> Record | None:
@@ -121,47 +129,26 @@ def _open(bench: Workbench, member: Sighting, outcome: Outcome, resources: ExitS
     return there
 
 
-def _follow(there: Here, member: Sighting, place: _Place, leader: Sighting, record: Record) -> bool:
+def _follow(place: _Place, leader: Sighting, record: Record, member: Sighting) -> bool:
     """Make a member the leader's inode; tell whether the file system took the link."""
-    held = there.held.get(member.name)
-    if held is not None and held[5] == record.bino:
-        return True
-    there.clear(member.name)
-    return link_counted(there, place.here.staging, leader.name, member.name, record.bino)
-
-
-def _move(place: _Place, leader: Sighting) -> Record | None:
-    """Copy the leader to a new inode; None where the source no longer gives it."""
-    here = place.here
-    place.look(leader.name)
-    entry = reads_source(lambda: attributes(tree.status(here.source, leader.name)))
-    moved = copy_here(here, leader.name, entry)
-    if moved is not None:
-        here.outcome.members.append((leader, moved))
-    return moved
-
-
-def _relink(place: _Place, group: Group, last: Sighting, record: Record, outcome: Outcome) -> None:
-    """Link the followers up to `last` to the inode the group has moved to."""
-    for member in group.plan.followers[: group.plan.followers.index(last) + 1]:
-        with ExitStack() as resources:
-            there = _open(place.bench, member, outcome, resources)
-            if _follow(there, member, place, group.plan.leader, record):
-                outcome.members.append((member, record))
-                continue
-        _split(place.bench, member, outcome)
-
-
-def _split(bench: Workbench, member: Sighting, outcome: Outcome) -> None:
-    """Copy one name of a group that has more names than the file system allows links."""
     with ExitStack() as resources:
-        source = resources.enter_context(tree.directory(bench.source, member.directory))
-        there = _open(bench, member, outcome, resources)
-        there.source = source
-        entry = reads_source(lambda: attributes(tree.status(source, member.name)))
-        record = copy_here(there, member.name, entry)
-        outcome.split_groups.append(there.shown(member.name))
-        outcome.members.append((member, record))
+        there = _open(place.bench, member, place.here.outcome, resources)
+        held = there.held.get(member.name)
+        if held is not None and held[5] == record.bino:
+            return True
+        there.clear(member.name)
+        return link_counted(there, place.here.staging, leader.name, member.name, record.bino)
+
+
+def _copy_anew(place: _Place, member: Sighting) -> Record | None:
+    """Copy a name to a new inode; None where the source no longer gives it."""
+    here = place.here
+    place.look(member.name)
+    entry = reads_source(lambda: attributes(tree.status(here.source, member.name)))
+    record = copy_here(here, member.name, entry)
+    if record is not None:
+        here.outcome.members.append((member, record))
+    return record
 
 
 def _carry_member(bench: Workbench, member: Sighting, outcome: Outcome) -> None:

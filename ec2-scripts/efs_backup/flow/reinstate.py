@@ -141,7 +141,7 @@ def _open(bench: RestoreBench, task: RestoreTask, outcome: Outcome, resources: E
             return None
         resources.callback(os.close, target)
         if os.fstat(target).st_dev != bench.trees.target_device:
-            outcome.failed.append((task.path, "another file system is mounted there, and is not touched"))
+            outcome.other_mounts.append(task.path)
             return None
     return _Place(bench, task.path, snapshot, target, outcome)
 
@@ -178,7 +178,7 @@ def _delete(place: _Place, name: str) -> None:
         try:
             with tree.directory(place.target, at) as descriptor:
                 if os.fstat(descriptor).st_dev != bench.trees.target_device:
-                    place.fail(at, "another file system is mounted there, and is not touched")
+                    place.outcome.other_mounts.append(place.shown(at))
                     return
                 waiting.extend(join(at, entry) for entry in os.listdir(descriptor))
         except OSError as error:

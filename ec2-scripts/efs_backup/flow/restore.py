@@ -64,6 +64,8 @@ class RestoreReport:
     deleted: list[str]
     unchanged: int
     failed: dict[str, str]
+    other_mounts: list[str]
+    """Where another file system is mounted in the live tree: not touched."""
     set_aside: dict[str, str]
     """Directories that stood where a file belongs, and the names they were given."""
     files_transferred: int
@@ -86,12 +88,14 @@ class RestoreReport:
             "stood in the place of a file, and is kept as",
             [f"{new} (was {old})" for old, new in self.set_aside.items()],
         )
+        text += named("is another file system and was not touched", self.other_mounts)
         text += [f"  note: {note}" for note in self.notes]
         would = "would be " if self.dry_run else ""
         text.append(
             f"{self.outcome}: {self.snapshot} ({self.id}) to {self.target}: {len(self.created):,} {would}created, "
-            f"{len(self.replaced):,} {would}replaced, {len(self.deleted):,} {would}deleted, {self.unchanged:,} unchanged; "
-            f"{size(self.bytes_transferred)} copied in {duration(sum(self.seconds.values()))}"
+            f"{len(self.replaced):,} {would}replaced, {len(self.deleted):,} {would}deleted, "
+            f"{self.unchanged:,} unchanged; {size(self.bytes_transferred)} copied in "
+            f"{duration(sum(self.seconds.values()))}"
         )
         return text
 
@@ -435,6 +439,7 @@ class _Restore:
             deleted=sorted(set(total.deletions)),
             unchanged=total.kept,
             failed=dict(sorted(total.failed)),
+            other_mounts=sorted(set(total.other_mounts)),
             set_aside=dict(sorted(total.set_aside)),
             files_transferred=total.transferred,
             bytes_transferred=total.bytes_transferred,

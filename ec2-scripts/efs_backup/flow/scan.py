@@ -1,4 +1,4 @@
-"""Lists a directory of the source before fpsync moves the bulk: how much there is, and which files have several names."""
+"""Lists a directory of the source before fpsync moves the bulk: how much there is, and what has several names."""
 
 from __future__ import annotations
 

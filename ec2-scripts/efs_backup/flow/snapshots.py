@@ -12,7 +12,7 @@ from efs_backup.effects import tree
 from efs_backup.effects.store import Store, Survey
 from efs_backup.pure.catalog import Snapshot
 from efs_backup.pure.errors import BackupError, UsageError
-from efs_backup.pure.layout import PROGRESS
+from efs_backup.pure.layout import PROGRESS, SPARE
 
 _ATTEMPTS = 5
 
@@ -78,8 +78,13 @@ def _find(store: Store, survey: Survey, number: int | None, snapshot_id: str | N
 
 
 def _where(store: Store, snapshot: Snapshot) -> str:
-    """Return the path of a snapshot's tree at this moment."""
-    return store.shown(_find(store, store.survey(), None, snapshot.id)[2])
+    """Return the path of a snapshot's tree at this moment; it may have expired since it was looked up."""
+    names = store.names
+    published = [standing.path for standing in store.survey().standings]
+    for path in (*published, names.own(SPARE), names.trash(snapshot.id)):
+        if store.inode(path) == snapshot.inode:
+            return store.shown(path)
+    raise BackupError(f"snapshot {snapshot.id} is gone from {store.path}: was it removed by hand?")
 
 
 def _open(store: Store, path: str, snapshot: Snapshot) -> int | None:

@@ -236,8 +236,8 @@ class Outcome:
     def unfinished(self) -> Outcome:
         """Return the part of this outcome that stays true when the task is begun again."""
         return Outcome(
-            blocks=self.blocks, tasks=self.tasks, transferred=self.transferred, bytes_transferred=self.bytes_transferred,
-            linked=self.linked, link_limit_copies=self.link_limit_copies,
+            blocks=self.blocks, tasks=self.tasks, transferred=self.transferred,
+            bytes_transferred=self.bytes_transferred, linked=self.linked, link_limit_copies=self.link_limit_copies,
         )  # fmt: skip
 
     def add(self, other: Outcome) -> None:

@@ -148,7 +148,7 @@ def _check(
 
 
 def _keep_verdict(store: Store, checked: Checked, damaged: set[int]) -> None:
-    """Keep the result where list and the next backup find it. A backup that is mounted read-only can be verified too."""
+    """Keep the result where list and the next backup find it. One that is mounted read-only can be verified too."""
     if checked.files_checked == 0 and checked.verified is None:
         return
     sound = not checked.mismatches

@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from efs_backup.effects.frames import FrameReader
 from efs_backup.effects.manifest import Manifest
@@ -18,6 +19,9 @@ from efs_backup.flow.task import Trees
 from efs_backup.pure.errors import SourceError
 from efs_backup.pure.fpsync import CopiedFile, parse_line
 from efs_backup.pure.records import Attributes, Record, adopted_record
+
+EARLIER = 1 << 20
+"""From this bucket on an index of finished files has what earlier runs transferred."""
 
 
 class Workbench:
@@ -106,10 +110,11 @@ def _open_manifest(path: str | None, shown: str) -> Manifest | None:
 def finished_files(index: FrameReader | None, path: str) -> dict[str, CopiedFile]:
     """Return name -> what rsync said of each file it copied into a directory, from the index of its lines."""
     found: dict[str, CopiedFile] = {}
-    bucket = 0
-    while index is not None and (lines := index.get(path, bucket)) is not None:
-        for line in lines.splitlines(keepends=True):
-            if (file := parse_line(line)) is not None:
-                found[os.fsdecode(os.path.basename(file.path))] = file
-        bucket += 1
+    for first in (EARLIER, 0):
+        bucket = first
+        while index is not None and (lines := index.get(path, bucket)) is not None:
+            for line in lines.splitlines(keepends=True):
+                if (file := parse_line(line)) is not None:
+                    found[os.fsdecode(os.path.basename(file.path))] = replace(file, earlier=first == EARLIER)
+            bucket += 1
     return found

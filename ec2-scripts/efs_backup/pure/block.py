@@ -138,7 +138,7 @@ class PackedBlock:
         return dict(zip(self.names, zip(*self._columns[:8], strict=True), strict=True))
 
     def images(self) -> dict[str, tuple[int, ...]]:
-        """Return name -> (mode, uid, gid, size, mtime_ns, inode), as a listing of the snapshot's directory gives them."""
+        """Return name -> (mode, uid, gid, size, mtime_ns, inode), as a listing of the snapshot gives them."""
         return dict(zip(self.names, zip(*self._columns[:5], self._columns[8], strict=True), strict=True))
 
     def column(self, number: int) -> array[int]:
@@ -183,7 +183,7 @@ def decode(compressed: bytes) -> Block:
 
 
 def _join(names: list[str]) -> bytes:
-    """Names cannot hold a NUL, so one separates them; each ends with one, so that no names and one empty name differ."""
+    """Names cannot hold a NUL, so one separates them; each ends with one, so that none and an empty one differ."""
     return os.fsencode("\0".join(names) + "\0") if names else b""
 
 

@@ -17,7 +17,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One published snapshot. Times are ISO 8601 in UTC; counts and bytes are None where nobody counted (taken over)."""
+    """One published snapshot. Times are ISO 8601 in UTC; counts are None where nobody counted (taken over)."""
 
     id: str
     inode: int

@@ -65,6 +65,8 @@ class CopiedFile:
     path: bytes
     size: int
     checksum: bytes
+    earlier: bool = False
+    """It was transferred by an earlier run, which was cut off."""
 
 
 def parse_line(line: bytes) -> CopiedFile | None:

@@ -13,8 +13,8 @@ from os import stat_result
 from typing import NamedTuple
 
 UNKNOWN = 0
-"""Stands for an inode of the source that nobody recorded (a snapshot taken over without a manifest); the ctime of such a
-record is that of the backup's inode."""
+"""Stands for an inode of the source that nobody recorded (a snapshot taken over without a manifest); the ctime of
+such a record is that of the backup's inode."""
 
 SUSPICIOUS = -1
 """Stands for the ctime of a file that may have changed while a tool copied it: no ctime of a source equals it."""

@@ -29,6 +29,7 @@ class BackupReport:
     files_deleted: int
     link_limit_copies: int
     split_groups: list[str]
+    """Names at which a file with more names than the file system allows links was divided."""
     changed_during_backup: list[str]
     unreadable: list[str]
     other_mounts: list[str]
@@ -55,7 +56,7 @@ class BackupReport:
         text += named("could not be read and was carried over", self.unreadable)
         text += named("changed while it was read", self.changed_during_backup)
         text += named("is another file system and was not entered", self.other_mounts)
-        text += named("has more names than the file system allows links, and was split", self.split_groups)
+        text += named("has more names than the file system allows links, and was divided", self.split_groups)
         text += named("is not kept", [f"{path} ({reason})" for path, reason in self.not_kept.items()])
         return text
 

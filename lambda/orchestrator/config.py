@@ -1,0 +1,99 @@
+"""What the stack tells its functions: the environment, read once an invocation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class ConfigurationError(Exception):
+    """A variable of the function's environment is missing or has a value that makes no sense."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a backup stack, as its template passes them to the orchestrator.
+
+    ``window`` and ``drain`` are minutes. ``topic`` is an ARN, ``stop_rule`` and ``group`` are names.
+    """
+
+    stack: str
+    version: str
+    region: str
+    group: str
+    stop_rule: str
+    table: str
+    topic: str
+    log_bucket: str
+    source_efs: str
+    backup_efs: str
+    prefix: str
+    interval: str
+    retain: int
+    window: int
+    drain: int
+    instance_type: str
+    notify_success: bool
+    console: str
+    uuid: str
+    send_anonymous_data: bool
+    metrics_url: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Given the environment of the function, return its settings.
+
+        Raises ConfigurationError, naming the variable, if one is missing or wrong.
+        """
+        read = Reader(environment)
+        return cls(
+            stack=read.text("STACK_NAME"),
+            version=read.text("SOLUTION_VERSION"),
+            region=read.text("AWS_REGION"),
+            group=read.text("GROUP_NAME"),
+            stop_rule=read.text("STOP_RULE"),
+            table=read.text("TABLE_NAME"),
+            topic=read.text("TOPIC_ARN"),
+            log_bucket=read.text("LOG_BUCKET"),
+            source_efs=read.text("SOURCE_EFS"),
+            backup_efs=read.text("BACKUP_EFS"),
+            prefix=read.text("BACKUP_PREFIX"),
+            interval=read.text("INTERVAL_TAG"),
+            retain=read.number("RETAIN"),
+            window=read.number("BACKUP_WINDOW"),
+            drain=read.number("DRAIN_MINUTES"),
+            instance_type=read.text("INSTANCE_TYPE"),
+            notify_success=read.yes("SUCCESS_NOTIFICATION"),
+            console=read.text("CONSOLE"),
+            uuid=read.text("UUID"),
+            send_anonymous_data=read.yes("SEND_ANONYMOUS_DATA"),
+            metrics_url=read.text("METRICS_URL"),
+        )
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads typed values from an environment and names the variable that is missing or wrong."""
+
+    environment: Mapping[str, str]
+
+    def text(self, name: str) -> str:
+        """The value of a variable that must be there and not be empty."""
+        value = self.environment.get(name, "")
+        if not value:
+            raise ConfigurationError(f"the environment variable {name} is missing: deploy the function by its template")
+        return value
+
+    def number(self, name: str) -> int:
+        """The value of a variable that must be a whole number above 0."""
+        value = self.text(name)
+        if not value.isascii() or not value.isdigit() or int(value) == 0:
+            raise ConfigurationError(f"the environment variable {name} is {value!r}: it must be a whole number above 0")
+        return int(value)
+
+    def yes(self, name: str) -> bool:
+        """Whether a variable says Yes; anything but Yes or No, in any case, is an error."""
+        value = self.text(name).lower()
+        if value not in ("yes", "no"):
+            raise ConfigurationError(f"the environment variable {name} is {value!r}: it must be Yes or No")
+        return value == "yes"
