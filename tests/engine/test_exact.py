@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 
+import pytest
 from tests.support.changes import content, overwrite
 from tests.support.command import Pair
 from tests.support.history import History
@@ -48,6 +49,19 @@ def test_the_folder_is_closed_to_other_users(history: History) -> None:
     os.chmod(history.pair.source, 0o777)
     history.night()
     assert os.stat(history.pair.folder).st_mode & 0o7777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_names_like_those_of_files_that_nfs_keeps_open_are_names_like_any_other(kind: str, history: History) -> None:
+    """Beside hard links and changes, for which a directory is looked through again before it is sealed."""
+    source = history.pair.source
+    write(f"{source}/one", b"two names")
+    os.link(f"{source}/one", f"{source}/other")
+    for name in (".nfs-not", ".nfs", ".nfs0123456789abcdef"):
+        write(f"{source}/{name}" if kind == "file" else f"{source}/{name}/inside", b"the user's own")
+    for night in range(3):
+        write(f"{source}/changing", b"%d" % night)
+        history.night("--retain", "1")
 
 
 def test_times_before_1970_are_kept(history: History) -> None:

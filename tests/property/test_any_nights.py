@@ -16,10 +16,10 @@ from tests.support.filesystems import two_file_systems
 from tests.support.history import History
 from tests.support.tree import assert_same, snapshot_of
 
-TIMES = 4 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 1
+TIMES = 25 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 1
 
 
-@settings(max_examples=30 * TIMES)
+@settings(max_examples=12 * TIMES)
 @given(
     tree=strategies.trees,
     nights=st.lists(strategies.nights, min_size=1, max_size=5),
@@ -35,6 +35,7 @@ TIMES = 4 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 1
     nights=[[Rename(0, 2, b"moved")], [Turn(0, "file", 3)], [Turn(0, "directory", 4)], [], []],
     retain=2,
 )
+@example(tree=[Make("file", 0, b"a"), Link(0, 0, b"b"), Make("directory", 0, b".nfs-not")], nights=[[]], retain=1)
 def test_after_any_nights_the_newest_is_the_source_and_the_others_what_they_were(
     tree: list[Change], nights: list[list[Change]], retain: int
 ) -> None:
@@ -50,7 +51,7 @@ def test_after_any_nights_the_newest_is_the_source_and_the_others_what_they_were
         assert checked["mismatches"] == []
 
 
-@settings(max_examples=15 * TIMES)
+@settings(max_examples=6 * TIMES)
 @given(tree=strategies.trees, damage=strategies.nights, number=st.integers(0, 1))
 def test_after_any_damage_a_restore_with_delete_brings_back_the_snapshot(
     tree: list[Change], damage: list[Change], number: int
@@ -70,7 +71,7 @@ def test_after_any_damage_a_restore_with_delete_brings_back_the_snapshot(
         history.check()
 
 
-@settings(max_examples=10 * TIMES)
+@settings(max_examples=5 * TIMES)
 @given(tree=strategies.trees, damage=strategies.nights)
 def test_after_any_damage_a_restore_deletes_nothing_unasked(tree: list[Change], damage: list[Change]) -> None:
     """Every name that only the source has is still there, even where it stands in the way."""
