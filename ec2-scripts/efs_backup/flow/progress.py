@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from efs_backup.pure.report import duration, size
 
-_LINE_SECONDS = 5.0
+_LINE_SECONDS = 3.0
 _FILE_SECONDS = 2.0
 _SAVE_SECONDS = 5.0
 
