@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 
 from efs_backup.effects.tree import link, unlink
-from efs_backup.pure.errors import SPACE_ERRNOS, UsageError, explain
+from efs_backup.pure.errors import SPACE_ERRNOS, BackupError, UsageError, explain
 
 _OWNER = 54321
 _MODE = 0o4751
@@ -24,16 +24,21 @@ def probe(directory: int, name: str, path: str) -> None:
     try:
         _try_out(directory, name, second, path)
     except OSError as error:
-        if error.errno in SPACE_ERRNOS:
-            raise explain(error, path) from error
-        raise UsageError(
-            f"{path} refuses what a backup needs ({error.strerror}): mount it read-write, without root squash, "
-            "and on EFS with ClientWrite and ClientRootAccess"
-        ) from error
+        raise unfit(error, path) from error
     finally:
         for made in (name, second):
             with suppress(OSError):
                 unlink(directory, made)
+
+
+def unfit(error: OSError, path: str) -> BackupError:
+    """Given what a file system said to the first things a backup does, return an error that says what it lacks."""
+    if error.errno in SPACE_ERRNOS:
+        return explain(error, path)
+    return UsageError(
+        f"{path} refuses what a backup needs ({error.strerror}): mount it read-write, without root squash, "
+        "and on EFS with ClientWrite and ClientRootAccess"
+    )
 
 
 def _links(directory: int, name: str, second: str, inode: int) -> bool:

@@ -16,7 +16,7 @@ from efs_backup.effects.ledger import Ledger
 from efs_backup.effects.lock import Lock
 from efs_backup.effects.manifest import Manifest, recover_progress
 from efs_backup.effects.mounts import file_system_name, mounts_below
-from efs_backup.effects.probe import probe
+from efs_backup.effects.probe import probe, unfit
 from efs_backup.effects.processes import work_directory
 from efs_backup.effects.stop import FENCED, StopFlag, draining_signals
 from efs_backup.effects.store import Store, Survey, rotate
@@ -81,7 +81,7 @@ def _open_label(options: BackupOptions) -> Store:
     except FileExistsError:
         pass
     except OSError as error:
-        raise explain(error, path) from error
+        raise unfit(error, path) from error
     return store
 
 
@@ -160,7 +160,7 @@ class BackupRun:
             with tree.directory(self.store.root, self.names.private) as private:
                 probe(private, "probe", self.store.shown(self.names.private))
         except OSError as error:
-            raise explain(error, self.store.shown(self.names.private)) from error
+            raise unfit(error, self.store.shown(self.names.private)) from error
 
     def _recover(self) -> Survey:
         """Finish a rotation that was cut off; return what is published."""
