@@ -103,7 +103,7 @@ def verify(options: VerifyOptions) -> VerifyReport:
             with held(store, number, snapshot_id) as snapshot:
                 checked = _check(options, snapshot, newer, damaged, flag, progress)
                 report.snapshots.append(checked)
-                if options.source is None:
+                if options.source is None or not checked.mismatches:
                     # Held against a source that may have changed, a mismatch says nothing of the snapshot.
                     _keep_verdict(store, checked, damaged)
                 if snapshot.manifest is not None:
