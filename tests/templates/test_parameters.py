@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from tests.templates.reading import BACKUP, BACKUP_PARAMETERS, RESTORE, RESTORE_PARAMETERS, template
 
+from efs_backup.pure.cost import given_prices
+from efs_backup.pure.errors import UsageError
+
 REQUIRED = None
 """In place of a default."""
 
@@ -35,6 +38,7 @@ OWN_BACKUP: list[Row] = [
     ("SecurityGroupId", "Security Group ID", ""),
     ("KmsKeyArn", "KMS Key ARN", ""),
     ("PermissionsBoundaryArn", "Permissions Boundary ARN", ""),
+    ("Prices", "Prices", ""),
 ]
 GUIDE_RESTORE: list[Row] = [
     ("SrcEFS", "Source EFS", REQUIRED),
@@ -144,6 +148,7 @@ ACCEPTED: dict[str, list[str]] = {
     "SnapshotId": ["", "20261123T020000Z-5f2c7a10"],
     "NotificationTopic": ["", "arn:aws-us-gov:sns:us-gov-west-1:123456789012:nightly-SNSTopic-1A2B"],
     "RestoreTo": ["", "/restored"],
+    "Prices": ["", "instance=0.192,storage=0.33,currency=USD", "instance=1,storage=2,currency=CNY"],
 }
 REFUSED: dict[str, list[str]] = {
     "SrcEFS": ["", "fs-", "vol-12345678", "fs-12345678\nX=1", "fs-XYZ12345"],
@@ -160,6 +165,7 @@ REFUSED: dict[str, list[str]] = {
     "SnapshotId": ["a b", "a\nb", "../x"],
     "NotificationTopic": ["ops@example.com", "arn:aws:sqs:us-east-1:123456789012:q"],
     "RestoreTo": ["restored", "/a\nb"],
+    "Prices": ["0.17", "instance=.1,storage=1,currency=USD", "instance=1,storage=1,currency=USD\nRETAIN=1"],
 }
 
 
@@ -174,3 +180,11 @@ def test_patterns_take_what_is_right_and_nothing_that_adds_a_setting(path: Path)
         for value in REFUSED[alias.get(name, name)]:
             # CloudFormation matches as Java does: the whole value, and "$" not before a last newline.
             assert not re.fullmatch(pattern.replace("$", r"\Z"), value), (name, value)
+
+
+def test_the_agent_reads_the_prices_that_the_template_takes() -> None:
+    for value in filter(None, ACCEPTED["Prices"]):
+        assert given_prices(value).currency in value
+    for value in REFUSED["Prices"]:
+        with pytest.raises(UsageError):
+            given_prices(value)

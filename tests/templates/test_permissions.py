@@ -33,8 +33,8 @@ STACKS = pytest.mark.parametrize("name", FULL)
 
 # The agent's calls, until its scenarios record them: they are what docs/agent.md asks of it.
 AGENT_CALLS = {
-    "backup": {"efs:DescribeMountTargets", "cloudwatch:GetMetricData"},
-    "restore": {"efs:DescribeMountTargets", "sns:GetTopicAttributes"},
+    "backup": {"efs:DescribeMountTargets", "cloudwatch:GetMetricData", "cloudwatch:PutMetricData"},
+    "restore": {"efs:DescribeMountTargets", "cloudwatch:PutMetricData", "sns:GetTopicAttributes"},
 }
 
 

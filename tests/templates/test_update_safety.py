@@ -78,6 +78,7 @@ OTHER_VALUES = {
     "SecurityGroupId": "sg-0fedcba9876543210",
     "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
+    "Prices": "instance=0.192,storage=0.33,currency=USD",
 }
 
 # What a changed parameter replaces or removes; its description says so, and what held data is kept beside the stack.
