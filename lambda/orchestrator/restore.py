@@ -14,9 +14,9 @@ from typing import Any
 
 import boto3
 
+from environment import Reader
 from orchestrator import clock
 from orchestrator.aws import PATIENT
-from orchestrator.config import Reader
 from orchestrator.events import Event, LaunchFailed, parse
 from orchestrator.mail import restore_launch_mail
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.functions.cloud import NIGHT
 
-from orchestrator.config import ConfigurationError, Settings
+from environment import ConfigurationError
+from orchestrator.config import Settings
 from orchestrator.drain import drain_command
 from orchestrator.events import InstanceTerminating, InvalidEventError, LaunchFailed, Start, Stop, parse
 from orchestrator.mail import MESSAGES, final_mail, restore_launch_mail, skipped_mail
