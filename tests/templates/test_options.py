@@ -31,6 +31,48 @@ def test_the_file_system_is_as_chosen() -> None:
     assert (other["PerformanceMode"], other["Encrypted"]) == ("maxIO", "false")
 
 
+def test_throughput_and_lifecycle_are_left_alone_unless_chosen() -> None:
+    """A property that an update of a stack brings in would undo what somebody set by hand."""
+    assert not {"ThroughputMode", "LifecyclePolicies"} & set(backup_stack().properties("DstEFS"))
+    chosen = backup_stack(ThroughputMode="elastic", InfrequentAccess="AFTER_30_DAYS").properties("DstEFS")
+    assert chosen["ThroughputMode"] == "elastic"
+    assert chosen["LifecyclePolicies"] == [{"TransitionToIA": "AFTER_30_DAYS"}]
+
+
+@pytest.mark.parametrize("make", [backup_stack, restore_stack])
+def test_the_instance_type_is_the_mapping_s_unless_chosen(make: Any) -> None:
+    def types(stack: Stack) -> dict[str, Any]:
+        (data,) = [r["Properties"] for r in stack.resources.values() if r["Type"] == "AWS::EC2::LaunchTemplate"]
+        image = stack.properties("AMIInfo")
+        found = {"launched": data["LaunchTemplateData"]["InstanceType"], "image for": image["InstanceType"]}
+        if make is backup_stack:
+            found["recorded"] = stack.properties("Orchestrator")["Environment"]["Variables"]["INSTANCE_TYPE"]
+        return {"types": set(found.values()), "architecture": image["Architecture"]}
+
+    assert types(make()) == {"types": {"c5.xlarge"}, "architecture": "HVM64"}
+    assert types(make(InstanceType="x8g.large")) == {"types": {"x8g.large"}, "architecture": ""}, "EC2 is asked"
+
+
+def test_a_spot_instance_is_bought_once() -> None:
+    def data(stack: Stack) -> dict[str, Any]:
+        return dict(stack.properties("BackupLaunchTemplate")["LaunchTemplateData"])
+
+    assert "InstanceMarketOptions" not in data(backup_stack())
+    spot = data(backup_stack(PurchaseOption="Spot"))
+    assert spot["InstanceMarketOptions"] == {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
+    assert "\nPURCHASE_OPTION=Spot\n" in spot["UserData"]
+
+
+def test_a_restore_is_told_how_to_restore() -> None:
+    def settings(stack: Stack) -> set[str]:
+        script = stack.properties("RestoreLaunchTemplate")["LaunchTemplateData"]["UserData"]
+        return set(script.split("END_OF_SETTINGS'\n")[1].split("END_OF_SETTINGS")[0].splitlines())
+
+    assert {"RESTORE_MODE=keep", "PREVIEW=No", "RESTORE_TO="} <= settings(restore_stack())
+    chosen = settings(restore_stack(RestoreMode="exact", Preview="Yes", RestoreTo="/restored"))
+    assert {"RESTORE_MODE=exact", "PREVIEW=Yes", "RESTORE_TO=/restored"} <= chosen
+
+
 def test_an_existing_backup_file_system_is_used_with_its_own_mount_targets() -> None:
     stack = backup_stack(BackupEFS=OTHER)
 

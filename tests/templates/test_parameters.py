@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.session import get_session as botocore_session
 from tests.templates.reading import BACKUP, BACKUP_PARAMETERS, RESTORE, RESTORE_PARAMETERS, template
 
 from efs_backup.pure.cost import given_prices
@@ -39,6 +40,10 @@ OWN_BACKUP: list[Row] = [
     ("KmsKeyArn", "KMS Key ARN", ""),
     ("PermissionsBoundaryArn", "Permissions Boundary ARN", ""),
     ("Prices", "Prices", ""),
+    ("InstanceType", "Instance Type", ""),
+    ("PurchaseOption", "Purchase Option", "On-Demand"),
+    ("ThroughputMode", "Throughput Mode", "unset"),
+    ("InfrequentAccess", "Infrequent Access", "unset"),
 ]
 GUIDE_RESTORE: list[Row] = [
     ("SrcEFS", "Source EFS", REQUIRED),
@@ -60,6 +65,9 @@ OWN_RESTORE: list[Row] = [
     ("NotificationTopic", "Notification Topic", ""),
     ("RestoreTo", "Restore To", ""),
     ("PermissionsBoundaryArn", "Permissions Boundary ARN", ""),
+    ("RestoreMode", "Restore Mode", "keep"),
+    ("Preview", "Preview", "No"),
+    ("InstanceType", "Instance Type", ""),
 ]
 TABLES = [(BACKUP, GUIDE_BACKUP, OWN_BACKUP), (RESTORE, GUIDE_RESTORE, OWN_RESTORE)]
 
@@ -95,9 +103,11 @@ def test_ids_labels_and_defaults_in_the_order_of_the_table(path: Path, guide: li
 def test_the_console_groups_them_in_the_same_order(path: Path, guide: list[Row], own: list[Row]) -> None:
     interface = template(path)["Metadata"]["AWS::CloudFormation::Interface"]
     groups = {group["Label"]["default"]: group["Parameters"] for group in interface["ParameterGroups"]}
-    *of_the_guide, of_our_own = groups
-    assert {label: groups[label] for label in of_the_guide} == GROUPS[path]
-    assert groups[of_our_own] == [name for name, _, _ in own]
+    labels = list(groups)
+    of_the_guide, of_our_own = labels[: len(GROUPS[path])], labels[len(GROUPS[path]) :]
+    assert [(label, groups[label]) for label in of_the_guide] == list(GROUPS[path].items())
+    assert all(label.startswith("Optional: ") for label in of_our_own)
+    assert [name for label in of_our_own for name in groups[label]] == [name for name, _, _ in own]
     assert [name for group in groups.values() for name in group] == [name for name, _, _ in guide + own]
 
 
@@ -128,9 +138,20 @@ def test_the_drop_downs() -> None:
     assert parameters["EFSMode"]["AllowedValues"] == ["generalPurpose", "maxIO"]
     for name in ("EFSEncryption", "SuccessNotification", "Dashboard"):
         assert parameters[name]["AllowedValues"] == ["Yes", "No"]
+    assert parameters["PurchaseOption"]["AllowedValues"] == ["On-Demand", "Spot"]
+    assert parameters["ThroughputMode"]["AllowedValues"] == ["unset", "bursting", "elastic"]
+    restore = template(RESTORE)["Parameters"]
+    assert restore["RestoreMode"]["AllowedValues"] == ["keep", "exact"]
+    assert restore["Preview"]["AllowedValues"] == ["Yes", "No"]
     assert parameters["Retain"]["MinValue"] == 1
     assert "170" in parameters["Retain"]["Description"]
-    assert template(RESTORE)["Parameters"]["BackupNum"]["MinValue"] == 0
+    assert restore["BackupNum"]["MinValue"] == 0
+
+
+def test_infrequent_access_has_every_choice_of_amazon_efs() -> None:
+    values = template(BACKUP)["Parameters"]["InfrequentAccess"]["AllowedValues"]
+    known = botocore_session().get_service_model("efs").shape_for("TransitionToIARules").enum
+    assert values == ["unset", *sorted(known, key=lambda rule: int(rule.split("_")[1]))]
 
 
 ACCEPTED: dict[str, list[str]] = {
@@ -149,6 +170,7 @@ ACCEPTED: dict[str, list[str]] = {
     "NotificationTopic": ["", "arn:aws-us-gov:sns:us-gov-west-1:123456789012:nightly-SNSTopic-1A2B"],
     "RestoreTo": ["", "/restored"],
     "Prices": ["", "instance=0.192,storage=0.33,currency=USD", "instance=1,storage=2,currency=CNY"],
+    "InstanceType": ["", "c5.xlarge", "c7g.2xlarge", "u-6tb1.56xlarge", "m7i-flex.large", "c6g.metal"],
 }
 REFUSED: dict[str, list[str]] = {
     "SrcEFS": ["", "fs-", "vol-12345678", "fs-12345678\nX=1", "fs-XYZ12345"],
@@ -166,6 +188,7 @@ REFUSED: dict[str, list[str]] = {
     "NotificationTopic": ["ops@example.com", "arn:aws:sqs:us-east-1:123456789012:q"],
     "RestoreTo": ["restored", "/a\nb"],
     "Prices": ["0.17", "instance=.1,storage=1,currency=USD", "instance=1,storage=1,currency=USD\nRETAIN=1"],
+    "InstanceType": ["xlarge", "c5", "C5.xlarge", "c5.xlarge\nX=1", "c5.xlarge; reboot"],
 }
 
 

@@ -79,6 +79,32 @@ OTHER_VALUES = {
     "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
     "Prices": "instance=0.192,storage=0.33,currency=USD",
+    "InstanceType": "c7g.xlarge",
+    "PurchaseOption": "Spot",
+    "ThroughputMode": "elastic",
+    "InfrequentAccess": "AFTER_30_DAYS",
+}
+OTHER_RESTORE_VALUES = {
+    "SrcEFS": "fs-0fedcba9876543210",
+    "DstEFS": "fs-0fedcba9876543211",
+    "IntervalTag": "weekly",
+    "BackupNum": "3",
+    "FolderLabel": "other",
+    "RestorePrefix": "/home",
+    "RestoreSubDir": "/a/",
+    "RestoreLogBucket": "another-bucket",
+    "VpcId": "vpc-0fedcba9876543210",
+    "Subnets": "subnet-0fedcba9876543210,subnet-0fedcba9876543211",
+    "SecurityGroupId": "sg-0fedcba9876543210",
+    "Email": "other@example.com",
+    "Dashboard": "No",
+    "SnapshotId": "20261123T020000Z-6d8c7a",
+    "NotificationTopic": "arn:aws:sns:us-east-1:123456789012:topic",
+    "RestoreTo": "/restored",
+    "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
+    "RestoreMode": "exact",
+    "Preview": "Yes",
+    "InstanceType": "c7g.xlarge",
 }
 
 # What a changed parameter replaces or removes; its description says so, and what held data is kept beside the stack.
@@ -124,6 +150,16 @@ def test_a_changed_parameter_replaces_only_what_its_description_says(parameter: 
     if "DstEFS" in REPLACES.get(parameter, set()) and parameter != "BackupEFS":
         description = before.source["Parameters"][parameter]["Description"]
         assert "To change it later makes a new, empty file system; the old one is kept" in description
+
+
+@pytest.mark.parametrize("parameter", template(RESTORE)["Parameters"])
+def test_no_changed_parameter_makes_a_restore_stack_restore_again(parameter: str) -> None:
+    """StartRestore does nothing on Update; only a new group, or another resource in its place, would start it."""
+    before, after = restore_stack(), restore_stack(**{parameter: OTHER_RESTORE_VALUES[parameter]})
+
+    assert before.resources["StartRestore"] == after.resources["StartRestore"]
+    names = [stack.properties("RestoreAutoScalingGroup")["AutoScalingGroupName"] for stack in (before, after)]
+    assert names[0] == names[1]
 
 
 @pytest.mark.parametrize("resource", DATA)
