@@ -148,6 +148,12 @@ def deploy(
     return {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}, physical
 
 
+def launch_template_data(template_id: str) -> dict[str, Any]:
+    """What the newest version of a launch template says."""
+    versions = client("ec2").describe_launch_template_versions(LaunchTemplateId=template_id)
+    return dict(versions["LaunchTemplateVersions"][0]["LaunchTemplateData"])
+
+
 @pytest.mark.usefixtures("custom_resources", "release")
 def test_a_backup_stack_with_the_required_parameters(network: Parameters, caplog: pytest.LogCaptureFixture) -> None:
     outputs, physical = deploy(BACKUP, BACKUP_PARAMETERS | network, caplog)
@@ -175,8 +181,7 @@ def test_a_parameter_file_of_the_published_backup_template(
     given = variables["Variables"]
     assert (given["RETAIN"], given["BACKUP_WINDOW"], given["INTERVAL_TAG"]) == ("4", "240", "weekly")
     assert (given["BACKUP_PREFIX"], given["SUCCESS_NOTIFICATION"]) == ("/appdata", "No")
-    versions = client("ec2").describe_launch_template_versions(LaunchTemplateId=physical["BackupLaunchTemplate"])
-    data = versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+    data = launch_template_data(physical["BackupLaunchTemplate"])
     script = base64.b64decode(data["UserData"]).decode()
     assert script.startswith("#!/bin/bash\n")
     settings = dict(line.split("=", 1) for line in script.split("END_OF_SETTINGS'\n")[1].split("END_OF")[0].split())
@@ -194,11 +199,29 @@ def test_a_backup_stack_with_every_option(network: Parameters, caplog: pytest.Lo
         "SecurityGroupId": "sg-0123456789abcdef0",
         "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
         "Dashboard": "No",
+        "InstanceType": "c6g.2xlarge",
+        "PurchaseOption": "Spot",
     }
     outputs, physical = deploy(BACKUP, BACKUP_PARAMETERS | network | options, caplog)
 
     assert outputs["BackupEFS"] == options["BackupEFS"]
     assert not {"DstEFS", "MountTarget0", "CWDashboard"} & set(physical)
+    data = launch_template_data(physical["BackupLaunchTemplate"])
+    assert data["InstanceType"] == "c6g.2xlarge"
+    assert data["InstanceMarketOptions"]["MarketType"] == "spot"
+    assert data["ImageId"].endswith("al2023-ami-kernel-default-arm64"), "a Graviton type takes the arm64 image"
+
+
+@pytest.mark.usefixtures("custom_resources", "release")
+def test_a_new_backup_file_system_as_chosen(network: Parameters, caplog: pytest.LogCaptureFixture) -> None:
+    options = {"ThroughputMode": "elastic", "InfrequentAccess": "AFTER_30_DAYS"}
+    _, physical = deploy(BACKUP, BACKUP_PARAMETERS | network | options, caplog)
+
+    efs = client("efs")
+    (made,) = efs.describe_file_systems(FileSystemId=physical["DstEFS"])["FileSystems"]
+    assert made["ThroughputMode"] == "elastic"
+    policies = efs.describe_lifecycle_configuration(FileSystemId=physical["DstEFS"])["LifecyclePolicies"]
+    assert policies == [{"TransitionToIA": "AFTER_30_DAYS"}]
 
 
 @pytest.mark.usefixtures("custom_resources", "release")
