@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cloud lint bench clean
+.PHONY: help setup demo test test-cloud lint bench release clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -17,10 +17,10 @@ setup: ## install what the other commands need (Debian packages, virtual environ
 demo: setup ## the main job, told step by step
 	@$(BIN)/python -m tests.demo
 
-test: setup ## every test that needs no virtual machine
+test: inputs ## every test that needs no virtual machine
 	$(PYTEST) -n 2 --dist worksteal
 
-test-cloud: setup ## the stacks, their functions and the local cloud (being built; not part of `make test` yet)
+test-cloud: inputs ## the stacks, their functions and the local cloud (being built; not part of `make test` yet)
 	$(PYTEST) -n 2 --dist worksteal tests/cloud tests/templates tests/unit/functions
 
 lint: setup ## ruff, mypy, shellcheck
@@ -28,6 +28,14 @@ lint: setup ## ruff, mypy, shellcheck
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	shellcheck .ci/run $$(git ls-files '*.sh')
+
+.PHONY: inputs
+inputs: ## fetch what a release is built from, pinned by checksum (the only step of it that uses the network)
+	@deployment/setup.sh release
+	@$(BIN)/python -m deployment fetch
+
+release: inputs ## build the release: templates, functions, agent (BUCKET=start of your buckets' names)
+	@$(BIN)/python -m deployment build
 
 bench: setup ## speed and memory, beside the peers, in one run
 	@$(BIN)/python -m tests.bench

@@ -6,8 +6,22 @@ cd "$(dirname "$0")/.."
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
+# What some commands need besides, named as arguments: "release" for compilers of both architectures.
+needs() { case " $extras " in *" $1 "*) ;; *) return 1 ;; esac; }
+extras=$*
+for extra in "$@"; do
+    case $extra in
+        release | sam) ;;
+        *) echo "setup: $extra is neither release nor sam" >&2; exit 2 ;;
+    esac
+done
+
 # command:package; a package is installed when its command is not found.
 wanted=(rsync:rsync fpsync:fpart strace:strace shellcheck:shellcheck setpriv:util-linux git:git cc:gcc ip:iproute2)
+if needs release; then
+    wanted+=(make:make x86_64-linux-gnu-gcc:gcc-x86-64-linux-gnu aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu)
+    wanted+=(readelf:binutils qemu-aarch64-static:qemu-user-static)
+fi
 missing=()
 for pair in "${wanted[@]}"; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing+=("${pair##*:}")
@@ -34,4 +48,13 @@ if [ ! -e ".venv-aws/.installed-$aws_cli" ]; then
     [ -x .venv-aws/bin/python ] || python3 -m venv .venv-aws
     .venv-aws/bin/python -m pip install -q --disable-pip-version-check "awscli==$aws_cli"
     touch ".venv-aws/.installed-$aws_cli"
+fi
+
+# So does the SAM command line, which only reads the templates.
+sam_cli=1.170.0
+if needs sam && [ ! -e ".venv-sam/.installed-$sam_cli" ]; then
+    echo "setup: installing the SAM command line $sam_cli into .venv-sam"
+    [ -x .venv-sam/bin/python ] || python3 -m venv .venv-sam
+    .venv-sam/bin/python -m pip install -q --disable-pip-version-check "aws-sam-cli==$sam_cli"
+    touch ".venv-sam/.installed-$sam_cli"
 fi

@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from deployment.release import PROJECT
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.command import Pair
 from tests.support.filesystems import ext4, is_root, tmpfs, two_file_systems
 from tests.support.history import History
+from tests.support.release import Built, build_release
 
 _slow = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture)
 settings.register_profile("default", max_examples=25, deadline=None, suppress_health_check=_slow, print_blob=True)
@@ -65,4 +67,12 @@ def small_backup() -> Iterator[Pair]:
         yield Pair(source, backup)
 
 
-__all__ = ["ext4_pair", "history", "pair", "scratch", "small_backup", "tmpfs"]
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A release, for all tests that only read it."""
+    if not (PROJECT / "ec2-scripts" / "boot.sh").exists():
+        pytest.skip("the agent's scripts are not there yet")
+    return build_release(tmp_path_factory.mktemp("release") / "release")
+
+
+__all__ = ["built", "ext4_pair", "history", "pair", "scratch", "small_backup", "tmpfs"]
