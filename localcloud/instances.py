@@ -28,7 +28,8 @@ from localcloud.identities import Identities, Identity
 from localcloud.patching import replace
 
 GUEST = Path(__file__).with_name("guest")
-AWS_COMMAND = Path(__file__).resolve().parent.parent / ".venv-aws/bin/aws"  # preinstalled on Amazon Linux
+AWS_COMMAND_LINE = Path(__file__).resolve().parent.parent / ".venv-aws"  # preinstalled on Amazon Linux
+GUEST_AWS = "/usr/lib/localcloud/aws"  # where an instance sees it, wherever this machine has it
 DIE_WITH_PARENT = ["/usr/bin/setpriv", "--pdeathsig", "KILL"]
 UNSHARE, NSENTER = "/usr/bin/unshare", "/usr/bin/nsenter"
 GUEST_CLOCK = Path("/usr/lib/localcloud")
@@ -168,7 +169,7 @@ class Instance:
 
     def _prepare_root(self) -> None:
         upper = self.directory / "upper"
-        for name in ("etc", "usr/sbin", "usr/bin", "usr/lib/localcloud", "var/lib/cloud/instance", "var/log"):
+        for name in ("etc", "usr/sbin", "usr/bin", "usr/lib/localcloud/aws", "var/lib/cloud/instance", "var/log"):
             (upper / name).mkdir(parents=True, exist_ok=True)
         (self.directory / "work").mkdir()
         (upper / "etc/hostname").write_text(self.host_name.split(".")[0] + "\n")
@@ -182,8 +183,8 @@ class Instance:
         shutil.copy(self.setting.directory / clock.LIBRARY, upper / "usr/lib/localcloud")
         for package in self.setting.packages:
             shutil.copy(GUEST / "mount-helper", upper / "usr/sbin" / package)
-        if AWS_COMMAND.exists():
-            (upper / "usr/bin/aws").write_text(f'#!/bin/sh\nexec {AWS_COMMAND} "$@"\n')
+        if AWS_COMMAND_LINE.exists():
+            (upper / "usr/bin/aws").write_text(f'#!/bin/sh\nexec {GUEST_AWS}/bin/python {GUEST_AWS}/bin/aws "$@"\n')
             (upper / "usr/bin/aws").chmod(0o755)
         for command in SHUTDOWN_COMMANDS:
             shutil.copy(GUEST / "shutdown", upper / "usr/sbin" / command)
@@ -197,7 +198,8 @@ class Instance:
 
     def _start(self) -> None:
         namespaces_of_its_own = ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
-        init_command = ["bash", str(GUEST / "init"), str(self.directory), str(self.setting.directory)]
+        places = [GUEST / "init", self.directory, self.setting.directory, AWS_COMMAND_LINE]
+        init_command = ["bash", *map(str, places)]
         with open(self.directory / "init.log", "wb") as errors:
             self._process = subprocess.Popen(
                 [*DIE_WITH_PARENT, UNSHARE, *namespaces_of_its_own, *init_command],

@@ -121,6 +121,16 @@ def test_moto_drops_properties_of_buckets_tables_roles_and_file_systems() -> Non
         client("efs").describe_file_system_policy(FileSystemId=file_system)
 
 
+def test_moto_enforces_bucket_policies_without_their_conditions() -> None:
+    s3 = client("s3")
+    s3.create_bucket(Bucket="bucket")
+    only_plain = {"Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+    statement = STATEMENT | only_plain | {"Effect": "Deny", "Resource": "arn:aws:s3:::bucket/*"}
+    s3.put_bucket_policy(Bucket="bucket", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    with pytest.raises(ClientError, match="403"):
+        s3.put_object(Bucket="bucket", Key="key", Body=b"")
+
+
 def test_moto_launches_and_ends_at_once_without_hooks() -> None:
     hook = {"LifecycleHookName": "drain", "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
     properties = {"LifecycleHookSpecificationList": [hook]}
