@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/pytest
+SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-cloud lint bench release clean
@@ -23,11 +24,17 @@ test: inputs ## every test that needs no virtual machine
 test-cloud: inputs ## the stacks, their functions and the local cloud (being built; not part of `make test` yet)
 	$(PYTEST) -n 2 --dist worksteal tests/cloud tests/templates tests/unit/functions
 
-lint: setup ## ruff, mypy, shellcheck
+lint: release ## ruff, mypy, shellcheck; cfn-lint and sam on the templates, as they are and as released
+	@deployment/setup.sh sam
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	shellcheck .ci/run $$(git ls-files '*.sh')
+	$(BIN)/cfn-lint templates/*.template release/*.template
+	$(SAM) validate
+	$(SAM) validate --config-env restore
+	$(SAM) validate --template templates/efs-to-efs-backup.template
+	$(SAM) validate --template templates/efs-to-efs-restore.template
 
 .PHONY: inputs
 inputs: ## fetch what a release is built from, pinned by checksum (the only step of it that uses the network)

@@ -253,7 +253,7 @@ def test_a_release_that_was_changed_is_not_used(built: Built, tmp_path: Path) ->
 
 def test_a_build_that_fails_leaves_the_old_release(built: Built, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(built.directory, tmp_path / "release"))
-    command = [sys.executable, "-m", "deployment", "build", "--directory", copied]
+    command: list[str | Path] = [sys.executable, "-m", "deployment", "build", "--directory", copied]
     ran = subprocess.run(command, cwd=PROJECT, env={"PATH": ""}, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert re.fullmatch(r"deployment: \S+ is not installed: install it with: deployment/setup.sh release\n", ran.stderr)
