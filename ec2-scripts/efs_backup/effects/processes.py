@@ -1,4 +1,4 @@
-"""The only module that starts processes of other programs: confined, and bound to die with this one."""
+"""The only module that starts processes: tools confined and bound to die with this one, and what the agent needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -102,6 +102,40 @@ def _killed(process: subprocess.Popen[bytes]) -> int:
     """Kill a command. The kernel then kills all in its process namespace, and wait returns when they are gone."""
     process.send_signal(signal.SIGKILL)
     return process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """How a short command ended, and all that it said."""
+
+    status: int
+    said: str
+
+
+def call(command: Sequence[str], seconds: float) -> Called:
+    """Run a command of the system that ends soon; one that takes longer is killed and has the status 124."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=seconds, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        said = (error.stdout or b"").decode("utf-8", "backslashreplace")
+        return Called(124, f"{said}\n{command[0]} timed out after {seconds:.0f} s")
+    except OSError as error:
+        return Called(127, f"cannot run {command[0]}: {error.strerror}")
+    return Called(done.returncode, done.stdout.decode("utf-8", "backslashreplace"))
+
+
+def start(
+    command: Sequence[str], output: IO[bytes], errors: IO[bytes], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a command that is asked to stop (SIGTERM) when this process dies; return its process."""
+    bound = ["setpriv", "--pdeathsig", "TERM", "--", *command]
+    return subprocess.Popen(
+        bound,
+        stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment, start_new_session=True,
+    )  # fmt: skip
 
 
 def search_path(programs: Sequence[str]) -> str:

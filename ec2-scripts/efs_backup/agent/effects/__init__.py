@@ -1,0 +1,1 @@
+"""What the agent touches: AWS, the instance's metadata, mounts, the engine's process, its own notes."""

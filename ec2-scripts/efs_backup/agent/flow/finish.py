@@ -1,0 +1,29 @@
+"""Ends what an agent that died has left."""
+
+from __future__ import annotations
+
+import time
+
+from efs_backup.agent.effects.instance import Instance
+from efs_backup.agent.effects.says import say
+from efs_backup.agent.flow.backup import RUN
+from efs_backup.agent.flow.ending import ENDED, BackupEnding, Run
+from efs_backup.agent.pure.outcome import INCOMPLETE, UNSUCCESSFUL, Outcome
+from efs_backup.agent.pure.settings import BackupSettings, RestoreSettings
+
+_DIED = "The agent on the instance ended before the backup did; its log may say why."
+_NEVER_BEGAN = "The agent on the instance ended before it began to work; its log may say why."
+
+
+def finish(settings: BackupSettings | RestoreSettings, instance: Instance) -> None:
+    """Give the run of a dead agent its end; do nothing if it has one."""
+    if instance.notes.read(ENDED) is not None:
+        say("the run has ended, and nothing is left to do")
+        return
+    assert isinstance(settings, BackupSettings)
+    noted = instance.notes.read(RUN)
+    if noted is None:
+        run, outcome = Run("", time.time(), known=False), Outcome(UNSUCCESSFUL, _NEVER_BEGAN)
+    else:
+        run, outcome = Run(**noted), Outcome(INCOMPLETE, _DIED)
+    BackupEnding(settings, instance, run).end(outcome)
