@@ -209,7 +209,8 @@ class LocalCloud:
         environment = clocks.prepare(self.directory)
         arguments = [str(self.directory), str(self.port), self.region, *([] if stay else [str(os.getpid())])]
         variables = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
-        variables.update(environment, PYTHONPATH=str(PROJECT), TZ="UTC")
+        # The orchestrator's evaluator of schedule expressions fires this cloud's rules too.
+        variables.update(environment, PYTHONPATH=f"{PROJECT}{os.pathsep}{PROJECT / 'lambda'}", TZ="UTC")
         with open(self.directory / "server.log", "wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "localcloud.server", *arguments],

@@ -16,10 +16,10 @@ from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.events.exceptions import ValidationException
 from moto.events.models import EventsBackend, Rule, events_backends
 
-from localcloud import schedules
 from localcloud.clock import Clock, iso
 from localcloud.patching import replace
 from localcloud.problems import Problems
+from orchestrator import expressions
 
 PLACEHOLDER = re.compile(r"<([^<>\s]+)>")
 
@@ -96,7 +96,7 @@ class Events:
         if watched is None or watched.expression != rule.scheduled_expression:
             watched = Watched(rule.scheduled_expression, current, current)
             self._watched[rule.name] = watched
-        return schedules.parse(watched.expression).next_after(watched.done, watched.created)
+        return expressions.parse(watched.expression).next_after(watched.done, watched.created)
 
     def _event(
         self, source: str, kind: str, detail: dict[str, Any], resources: list[str], moment: float
@@ -195,8 +195,8 @@ def _checked_put_rule(original: Any) -> Any:
         expression = keywords.get("scheduled_expression")
         if expression:
             try:
-                schedules.parse(expression)
-            except schedules.ScheduleError as error:
+                expressions.parse(expression)
+            except expressions.ScheduleError as error:
                 raise ValidationException(f"Parameter ScheduleExpression is not valid. ({error})") from error
         if len(name) > 64:
             raise ValidationException(f"Rule name {name} has {len(name)} characters, 64 are allowed.")

@@ -17,13 +17,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from orchestrator.config import Settings
 from orchestrator.events import InstanceTerminating
 from orchestrator.schedule import cron
-from orchestrator.state import RUNNING, Group, Item
+from orchestrator.state import RUNNING, SUCCESS, Group, Item, moment_of
 
 log = logging.getLogger(__name__)
 
 PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=3, read_timeout=10)
 HASTY = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=2, read_timeout=3)
 """For what a backup can do without: sizes and metrics never hold it up."""
+
+NAMESPACE = "EFS-Backup"
+"""Of the product's metrics; docs/dashboard.md lists them."""
 
 CONDITION_FAILED = "ConditionalCheckFailed"
 TARGET = "Orchestrator"
@@ -58,6 +61,15 @@ class Put:
     item: Item
     condition: str
     values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric to publish; the unit is one of CloudWatch's."""
+
+    name: str
+    value: float
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,18 @@ class Aws:
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             log.info("the lease of backup %s is gone already", backup_id)
 
+    def last_success(self) -> datetime | None:
+        """Return when the newest backup ended that was a success, None if the table has none."""
+        pages = self._dynamodb.get_paginator("scan").paginate(
+            TableName=self.settings.table,
+            ConsistentRead=True,
+            FilterExpression="BackupStatus = :success",
+            ProjectionExpression="BackupStopTime",
+            ExpressionAttributeValues=_to_dynamodb({":success": SUCCESS}),
+        )
+        ends = [moment_of(_from_dynamodb(item)["BackupStopTime"]) for page in pages for item in page["Items"]]
+        return max(ends, default=None)
+
     def _put(self, put: Put) -> dict[str, Any]:
         request = {"TableName": self.settings.table, "Item": _to_dynamodb(put.item)}
         return request | _conditions(put.condition, put.values)
@@ -136,7 +160,7 @@ class Aws:
         if not groups:
             return Group(0, ())
         instances = (i["InstanceId"] for i in groups[0]["Instances"] if i["LifecycleState"] != "Terminated")
-        return Group(groups[0]["DesiredCapacity"], tuple(instances))
+        return Group(groups[0]["DesiredCapacity"], tuple(instances), groups[0]["CreatedTime"])
 
     def set_capacity(self, desired: int) -> None:
         """Have the group launch its instance (1) or let it go (0)."""
@@ -180,6 +204,26 @@ class Aws:
     def publish(self, subject: str, message: str) -> None:
         """Send a mail to everyone who subscribed to the stack's topic."""
         self._sns.publish(TopicArn=self.settings.topic, Subject=subject, Message=message)
+
+    def subscriptions(self) -> list[tuple[str, str]] | None:
+        """Return address and ARN of each subscription to the stack's topic, None if they cannot be had."""
+        pages = self._sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=self.settings.topic)
+        try:
+            return [(s["Endpoint"], s["SubscriptionArn"]) for page in pages for s in page["Subscriptions"]]
+        except (ClientError, BotoCoreError) as error:
+            log.warning("the subscriptions cannot be had: %s", error)
+            return None
+
+    def publish_metrics(self, metrics: list[Metric], now: datetime) -> None:
+        """Put metrics under the stack's name."""
+        dimensions = [{"Name": "StackName", "Value": self.settings.stack}]
+        self._cloudwatch.put_metric_data(
+            Namespace=NAMESPACE,
+            MetricData=[
+                {"MetricName": m.name, "Value": m.value, "Unit": m.unit, "Timestamp": now, "Dimensions": dimensions}
+                for m in metrics
+            ],
+        )
 
     def drain(self, request: InstanceTerminating, command: str) -> bool:
         """Run a shell command on the instance; False if Systems Manager cannot reach it."""

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from environment import Reader
+from links import RestoreLink
 
 
 @dataclass(frozen=True)
 class Settings:
     """The settings of a backup stack, as its template passes them to the orchestrator.
 
-    ``window`` and ``drain`` are minutes. ``topic`` is an ARN, ``stop_rule`` and ``group`` are names.
+    ``window`` and ``drain`` are minutes. ``topic`` is an ARN, ``stop_rule`` and ``group`` are names. ``schedule`` is
+    the expression of the rule that starts backups. ``restore`` makes the links of the mails.
     """
 
     stack: str
@@ -30,9 +32,11 @@ class Settings:
     retain: int
     window: int
     drain: int
+    schedule: str
     instance_type: str
     notify_success: bool
-    console: str
+    email: str
+    restore: RestoreLink
     uuid: str
     send_anonymous_data: bool
     metrics_url: str
@@ -60,9 +64,11 @@ class Settings:
             retain=read.number("RETAIN"),
             window=read.number("BACKUP_WINDOW"),
             drain=read.number("DRAIN_MINUTES"),
+            schedule=read.text("BACKUP_SCHEDULE"),
             instance_type=read.text("INSTANCE_TYPE"),
             notify_success=read.yes("SUCCESS_NOTIFICATION"),
-            console=read.text("CONSOLE"),
+            email=read.text("EMAIL"),
+            restore=RestoreLink.from_environment(read),
             uuid=read.text("UUID"),
             send_anonymous_data=read.yes("SEND_ANONYMOUS_DATA"),
             metrics_url=read.text("METRICS_URL"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from orchestrator.events import InstanceTerminated, LaunchFailed, Stop
+from orchestrator.events import Check, InstanceTerminated, LaunchFailed, Stop
 from orchestrator.state import Group, Item, Lease, status_of
 
 GIVE_UP_AFTER = timedelta(minutes=15)
@@ -93,7 +93,7 @@ def start_on_lease(lease: Lease, item: Item | None, group: Group, now: datetime)
 
 
 def settle(
-    request: Stop | InstanceTerminated | LaunchFailed,
+    request: Stop | InstanceTerminated | LaunchFailed | Check,
     lease: Lease | None,
     item: Item | None,
     group: Group,
@@ -114,7 +114,7 @@ def settle(
         return _ending(group, "the window of the backup is over")
     if isinstance(request, LaunchFailed):
         return _launch_failed(lease, group, now)
-    return _terminated(lease, group)
+    return _without_word(lease, group)
 
 
 def launch_series(lease: Lease, now: datetime) -> datetime:
@@ -138,11 +138,12 @@ def _launch_failed(lease: Lease, group: Group, now: datetime) -> Decision:
     return Decision(Action.NOTE_FAILURE, "a launch failed, and the group tries again")
 
 
-def _terminated(lease: Lease, group: Group) -> Decision:
+def _without_word(lease: Lease, group: Group) -> Decision:
+    """The backup has no status and its window is not over: it ends only if no instance will work on it any more."""
     if not group.empty:
         return Decision(Action.LEAVE, f"the backup goes on with the instance {', '.join(group.instances)}")
     if group.desired > 0:
-        return Decision(Action.LEAVE, "the instance is gone, and the group replaces it")
+        return Decision(Action.LEAVE, "the group has no instance and gets one")
     if not lease.launched:
-        return Decision(Action.LEAVE, "the backup is only starting: the instance was an earlier one")
-    return Decision(Action.FINISH, "the instance is gone, the group gets no other, and there is no status")
+        return Decision(Action.LEAVE, "the backup is only starting")
+    return Decision(Action.FINISH, "the group has no instance and gets none, and there is no status")

@@ -1,8 +1,8 @@
 """What can happen to a backup: events, parsed into typed requests.
 
-Events come from the schedule and the stop rule (in the shape that the template and :mod:`orchestrator.aws` give them),
-from a person (the same shape), and from Amazon EC2 Auto Scaling, whose shapes are in the Auto Scaling user guide,
-"EventBridge event reference".
+Events come from the schedule, the stop rule and the hourly rule (in the shape that the template and
+:mod:`orchestrator.aws` give them), from a person (the same shape), and from Amazon EC2 Auto Scaling, whose shapes are
+in the Auto Scaling user guide, "EventBridge event reference".
 """
 
 from __future__ import annotations
@@ -61,7 +61,12 @@ class LaunchFailed:
     cause: str
 
 
-Request = Start | Stop | InstanceTerminating | InstanceTerminated | LaunchFailed
+@dataclass(frozen=True)
+class Check:
+    """An hour has passed: tell whether a backup is overdue, and complete what events that got lost left undone."""
+
+
+Request = Start | Stop | InstanceTerminating | InstanceTerminated | LaunchFailed | Check
 
 
 def parse(event: Event, request_id: str) -> Request:
@@ -77,7 +82,9 @@ def parse(event: Event, request_id: str) -> Request:
         return _start(event, request_id)
     if event.get("action") == "stop":
         return Stop(_optional_text(event, "backup_id"))
-    raise InvalidEventError(f'the event {dict(event)!r} has neither "action": "start" nor "action": "stop"')
+    if event.get("action") == "check":
+        return Check()
+    raise InvalidEventError(f'the event {dict(event)!r} has no "action" that is "start", "stop" or "check"')
 
 
 def _start(event: Event, request_id: str) -> Start:

@@ -18,7 +18,8 @@ from orchestrator.config import Settings
 from orchestrator.decide import Action, Decision, launch_series, repeated_start, settle, start_on_lease
 from orchestrator.drain import drain_command
 from orchestrator.ending import Ending
-from orchestrator.events import InstanceTerminated, InstanceTerminating, LaunchFailed, Request, Start, Stop
+from orchestrator.events import Check, InstanceTerminated, InstanceTerminating, LaunchFailed, Request, Start, Stop
+from orchestrator.health import publish_health
 from orchestrator.leases import END, OWED, OWED_ATTRIBUTES, STILL_MINE, Leases, free
 from orchestrator.mail import skipped_mail
 from orchestrator.measure import backup_sizes
@@ -56,7 +57,10 @@ class Flow:
             return self._start(request)
         if isinstance(request, InstanceTerminating):
             return self._drain(request)
-        return self._settle(request)
+        decision = self._settle(request)
+        if isinstance(request, Check):
+            publish_health(self.settings, self.aws, self.aws.group(), self.now)
+        return decision
 
     # ---- start
 
@@ -160,13 +164,15 @@ class Flow:
 
     # ---- everything after the start
 
-    def _settle(self, request: Stop | InstanceTerminated | LaunchFailed) -> Decision:
+    def _settle(self, request: Stop | InstanceTerminated | LaunchFailed | Check) -> Decision:
         lease = self.leases.read()
         item = self.aws.read(lease.backup_id) if lease else None
         decision = settle(request, lease, item, self.aws.group(), self.now)
         if lease is None:
             if isinstance(request, Stop):
                 self._remove_stop_rule()
+            elif isinstance(request, Check):
+                self._tidy()
         elif decision.action is Action.FINISH:
             return self._finish(lease, item, decision)
         elif decision.action is Action.EMPTY:

@@ -77,10 +77,14 @@ class Lease:
 
 @dataclass(frozen=True)
 class Group:
-    """The Auto Scaling group: its desired capacity, and the instances it has, those that are on their way out too."""
+    """The Auto Scaling group: its desired capacity, and the instances it has, those that are on their way out too.
+
+    ``created`` is when it was made, None if it is gone: the group is as old as the stack.
+    """
 
     desired: int
     instances: tuple[str, ...]
+    created: datetime | None = None
 
     @property
     def empty(self) -> bool:
@@ -133,6 +137,11 @@ def last_status(lease: Lease, item: Item | None) -> str:
 def timestamp(time: datetime) -> str:
     """Return a time as the table has it, in UTC."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def moment_of(text: str) -> datetime:
+    """Return the time that the table has."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
 
 
 def _moment(epoch: int) -> datetime:

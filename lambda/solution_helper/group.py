@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from custom_resource import CustomResourceError, Event, Result
+from solution_helper.clients import client
 
 log = logging.getLogger(__name__)
-
-CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=3, read_timeout=10)
 
 STOP_TARGET = "Orchestrator"
 """The id of the stop rule's only target, as the orchestrator gives it."""
@@ -43,7 +40,7 @@ def clean_up(event: Event) -> Result:
     result = Result(event.get("PhysicalResourceId") or f"stack-cleanup-{event['RequestId']}")
     if event["RequestType"] == "Delete":
         _remove_stop_rule(properties["StopRule"])
-        autoscaling = _client("autoscaling")
+        autoscaling = client("autoscaling")
         # Without its hook, an instance that goes is not waited for; outstanding actions are completed by this.
         _unless_gone(
             autoscaling.delete_lifecycle_hook,
@@ -63,20 +60,20 @@ def start_restore(event: Event) -> Result:
     # Named after the group: a Create that comes twice is one restore, and a rollback's Delete stops it.
     result = Result(event.get("PhysicalResourceId") or f"restore-{name}")
     if event["RequestType"] == "Create":
-        _client("autoscaling").set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=1, HonorCooldown=False)
+        client("autoscaling").set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=1, HonorCooldown=False)
     elif event["RequestType"] == "Delete":
-        _set_capacity(_client("autoscaling"), name, 0)
+        _set_capacity(client("autoscaling"), name, 0)
     return result
 
 
 def _groups_of(stack_id: str) -> list[dict[str, Any]]:
-    pages = _client("autoscaling").get_paginator("describe_auto_scaling_groups")
+    pages = client("autoscaling").get_paginator("describe_auto_scaling_groups")
     by_stack = [{"Name": "tag:aws:cloudformation:stack-id", "Values": [stack_id]}]
     return [group for page in pages.paginate(Filters=by_stack) for group in page["AutoScalingGroups"]]
 
 
 def _remove_stop_rule(rule: str) -> None:
-    events = _client("events")
+    events = client("events")
     for call, arguments in (
         (events.remove_targets, {"Rule": rule, "Ids": [STOP_TARGET]}),
         (events.delete_rule, {"Name": rule}),
@@ -101,7 +98,3 @@ def _unless_gone(call: Any, **arguments: Any) -> None:
         if error.response["Error"]["Code"] != "ValidationError":
             raise
         log.info("%s", error)
-
-
-def _client(service: str) -> Any:
-    return boto3.client(service, config=CONFIG)

@@ -9,7 +9,7 @@ from typing import Any
 
 from collector import post, timestamp
 from custom_resource import CustomResourceError, Event, Result, answer
-from solution_helper import group
+from solution_helper import group, metrics
 
 IDS = uuid.UUID("6d2f4f0e-9d0b-4f52-9a3c-5b7a1c1f6a3e")
 """The namespace of the deployments' unique ids; drawn once at random."""
@@ -78,4 +78,5 @@ RESOURCES: dict[str, Callable[[Event], Result]] = {
     "Custom::UpdateGuard": group.guard_update,
     "Custom::StackCleanup": group.clean_up,
     "Custom::StartRestore": group.start_restore,
+    "Custom::OverdueStart": metrics.start_overdue,
 }

@@ -177,12 +177,13 @@ def test_the_schedule_passes_the_event_s_own_id_and_time() -> None:
     assert transformer["InputPathsMap"] == {"id": "$.id", "time": "$.time"}
 
 
-def test_the_stop_rule_may_invoke_the_function_and_no_other_rule_may() -> None:
+def test_the_rules_of_the_stack_may_invoke_the_function_and_no_other_rule_may() -> None:
     stack = backup_stack()
     permissions = [r["Properties"] for r in stack.resources.values() if r["Type"] == "AWS::Lambda::Permission"]
     assert {p["SourceArn"] for p in permissions} == {
         "EFSBackupStartEvent.Arn",
         "ASGEvent.Arn",
+        "EFSBackupCheckEvent.Arn",
         f"arn:aws:events:us-east-1:{ACCOUNT}:rule/efs-backup-stop-{stack.guid}",
     }
     assert {p["FunctionName"] for p in permissions} == {"Orchestrator.Arn"}
@@ -259,9 +260,58 @@ def test_events_that_fail_go_to_the_queue_and_the_queue_alarms() -> None:
     stack = backup_stack()
     queue = "OrchestratorDeadLetters.Arn"
     assert stack.properties("Orchestrator")["DeadLetterConfig"] == {"TargetArn": queue}
-    for rule in ("EFSBackupStartEvent", "ASGEvent"):
+    for rule in ("EFSBackupStartEvent", "ASGEvent", "EFSBackupCheckEvent"):
         (target,) = stack.properties(rule)["Targets"]
         assert target["DeadLetterConfig"] == {"Arn": queue}
     alarm = stack.properties("OrchestratorDeadLettersAlarm")
     assert alarm["AlarmActions"] == ["SNSTopic"]
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "OrchestratorDeadLetters.QueueName"}]
+
+
+def test_errors_of_the_orchestrator_alarm() -> None:
+    alarm = backup_stack().properties("OrchestratorErrorsAlarm")
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Errors")
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": "Orchestrator"}]
+    assert (alarm["Statistic"], alarm["Threshold"], alarm["TreatMissingData"]) == ("Sum", 0, "notBreaching")
+    assert alarm["AlarmActions"] == ["SNSTopic"]
+
+
+def test_an_overdue_backup_alarms_after_three_hours_also_when_nothing_tells() -> None:
+    stack = backup_stack(BackupSchedule="rate(1 day)")
+    alarm = stack.properties("OverdueAlarm")
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("EFS-Backup", "HoursOverdue")
+    assert alarm["Dimensions"] == [{"Name": "StackName", "Value": "nightly"}]
+    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (3600, 3, 3)
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+    assert alarm["TreatMissingData"] == "breaching"
+    assert alarm["AlarmActions"] == ["SNSTopic"]
+    first = stack.properties("OverdueStart")
+    assert (first["Namespace"], first["MetricName"], first["StackName"]) == ("EFS-Backup", "HoursOverdue", "nightly")
+
+    rule = stack.properties("EFSBackupCheckEvent")
+    assert rule["ScheduleExpression"] == "rate(1 hour)"
+    assert json.loads(rule["Targets"][0]["Input"]) == {"mode": "backup", "action": "check"}
+    assert stack.properties("Orchestrator")["Environment"]["Variables"]["BACKUP_SCHEDULE"] == "rate(1 day)"
+
+
+def test_a_restore_from_a_mail_s_link_may_reach_both_file_systems() -> None:
+    """The link fills in one group. The backup file system lets it in, and so does the source, as far as is known."""
+
+    def link_group(stack: Stack) -> str:
+        return str(stack.properties("Orchestrator")["Environment"]["Variables"]["SECURITY_GROUP"])
+
+    assert link_group(backup_stack()) == "EFSSecurityGroup.GroupId"
+    assert "EFSIngressFromGroup" not in backup_stack().resources
+    stack = backup_stack(SecurityGroupId="sg-1")
+    assert link_group(stack) == "sg-1"
+    rule = stack.properties("EFSIngressFromGroup")
+    assert (rule["GroupId"], rule["SourceSecurityGroupId"]) == ("EFSSecurityGroup.GroupId", "sg-1")
+    assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 2049, 2049)
+
+
+def test_the_links_of_the_mails_lead_to_this_version_s_restore_template() -> None:
+    variables = backup_stack().properties("Orchestrator")["Environment"]["Variables"]
+    assert variables["RESTORE_TEMPLATE"] == (
+        "https://%%BUCKET%%-us-east-1.s3.us-east-1.amazonaws.com/%%SOLUTION%%/%%VERSION%%/efs-to-efs-restore.template"
+    )
+    assert variables["SUBNETS"] == backup_stack().parameters["Subnets"]

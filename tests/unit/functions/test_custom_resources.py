@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -324,6 +325,39 @@ class TestUpdateGuard:
             assert published in reply["Reason"]
         finally:
             client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=published, ForceDelete=True)
+
+
+class TestOverdueStart:
+    """An alarm that takes missing data for overdue backups is told that there were none yet."""
+
+    def points(self, name: str) -> list[float]:
+        found = client("cloudwatch").get_metric_statistics(
+            Namespace="EFS-Backup",
+            MetricName="HoursOverdue",
+            Dimensions=[{"Name": "StackName", "Value": name}],
+            StartTime=datetime.now(UTC) - timedelta(hours=5),
+            EndTime=datetime.now(UTC) + timedelta(minutes=1),
+            Period=60,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+        return [point["Maximum"] for point in found]
+
+    def request(self, stack: Stack, kind: str, name: str) -> Any:
+        return stack.request(
+            solution_helper, kind, "Custom::OverdueStart",
+            Namespace="EFS-Backup", MetricName="HoursOverdue", StackName=name,
+        )  # fmt: skip
+
+    def test_a_new_stack_has_data_for_every_hour_that_the_alarm_looks_at(self, stack: Stack) -> None:
+        name = str(uuid.uuid4())
+        assert self.request(stack, "Create", name)["Status"] == "SUCCESS"
+        assert self.points(name) == [0, 0, 0, 0]
+
+    @pytest.mark.parametrize("kind", ["Update", "Delete"])
+    def test_nothing_is_told_later(self, stack: Stack, kind: str) -> None:
+        name = str(uuid.uuid4())
+        assert self.request(stack, kind, name)["Status"] == "SUCCESS"
+        assert self.points(name) == []
 
 
 def test_a_resource_that_is_none_of_ours_is_answered(stack: Stack) -> None:

@@ -152,7 +152,7 @@ def test_a_killed_instance_is_replaced_and_the_backup_goes_on(cloud: Cloud, runn
 
     outcome = cloud.invoke(cloud.terminated(instance))
 
-    assert outcome == {"action": "leave", "reason": "the instance is gone, and the group replaces it"}
+    assert outcome == {"action": "leave", "reason": "the group has no instance and gets one"}
     assert cloud.run_to_success() == backup
     assert cloud.mails_about(backup) == [f"EFS backup Success: {backup} of nightly"]
     cloud.assert_clean()

@@ -1,13 +1,14 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from localcloud import schedules
+
+from orchestrator import expressions
 
 START = datetime(2026, 1, 1, 0, 0, tzinfo=UTC)  # a Thursday
 
 
 def moments(expression: str, count: int, start: datetime = START) -> list[str]:
-    schedule, moment, found = schedules.parse(expression), start, []
+    schedule, moment, found = expressions.parse(expression), start, []
     for _ in range(count):
         following = schedule.next_after(moment, start)
         if following is None:
@@ -23,6 +24,7 @@ def moments(expression: str, count: int, start: datetime = START) -> list[str]:
         ("cron(0 2 * * ? *)", ["2026-01-01 02:00", "2026-01-02 02:00", "2026-01-03 02:00"]),
         ("cron(0/15 10 ? * MON-FRI *)", ["2026-01-01 10:00", "2026-01-01 10:15", "2026-01-01 10:30"]),
         ("cron(0 18 ? * mon-fri *)", ["2026-01-01 18:00", "2026-01-02 18:00", "2026-01-05 18:00"]),
+        ("cron(0 3 ? * SAT-SUN *)", ["2026-01-03 03:00", "2026-01-04 03:00", "2026-01-10 03:00"]),
         ("cron(5 8-9,20 1 * ? *)", ["2026-01-01 08:05", "2026-01-01 09:05", "2026-01-01 20:05"]),
         ("cron(0 0 L * ? *)", ["2026-01-31 00:00", "2026-02-28 00:00", "2026-03-31 00:00"]),
         ("cron(0 0 31 * ? *)", ["2026-01-31 00:00", "2026-03-31 00:00", "2026-05-31 00:00"]),
@@ -46,7 +48,7 @@ def test_an_expression_fires_when_the_user_guide_says(expression: str, expected:
 
 
 def test_a_one_time_expression_never_fires_at_or_after_its_moment() -> None:
-    schedule = schedules.parse("cron(10 5 7 3 ? 2026)")
+    schedule = expressions.parse("cron(10 5 7 3 ? 2026)")
     moment = datetime(2026, 3, 7, 5, 10, tzinfo=UTC)
     assert schedule.next_after(moment - timedelta(seconds=1), START) == moment
     assert schedule.next_after(moment, START) is None
@@ -59,5 +61,5 @@ def test_a_one_time_expression_never_fires_at_or_after_its_moment() -> None:
      "rate(0 minutes)", "rate(1 minutes)", "rate(2 minute)", "rate(1.5 hours)", "at(2026-01-01T00:00:00)", ""],
 )  # fmt: skip
 def test_an_expression_that_eventbridge_refuses_is_refused(expression: str) -> None:
-    with pytest.raises(schedules.ScheduleError):
-        schedules.parse(expression)
+    with pytest.raises(expressions.ScheduleError):
+        expressions.parse(expression)

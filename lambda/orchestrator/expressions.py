@@ -1,7 +1,9 @@
-"""Schedule expressions of EventBridge rules: when they fire next. Pure.
+"""Schedule expressions of EventBridge rules: when they fire next. Pure. The local cloud fires its rules by it too.
 
 Source: Amazon EventBridge User Guide, "Cron and rate expressions". Times are UTC, whole minutes.
 """
+
+from __future__ import annotations
 
 import calendar
 import re
@@ -89,8 +91,7 @@ class Cron:
 def parse(expression: str) -> Cron | Rate:
     """Parse ``cron(...)`` or ``rate(...)``.
 
-    Raises:
-        ScheduleError: it is neither, or a field of it is not valid.
+    Raises ScheduleError if it is neither, or a field of it is not valid.
     """
     if match := re.fullmatch(r"rate\((\d+) (minute|hour|day)(s?)\)", expression):
         number, unit, plural = int(match[1]), match[2], match[3]
@@ -121,7 +122,7 @@ def _values(text: str, field: Field) -> tuple[int, ...]:
     return tuple(sorted({value for part in text.split(",") for value in _part(part, field)}))
 
 
-def _part(text: str, field: Field) -> range:
+def _part(text: str, field: Field) -> list[int]:
     match = re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?", text)
     if match is None or (match[1] == "*" and match[2]):
         raise ScheduleError(f"{text}: not valid for {field.name}")
@@ -129,9 +130,11 @@ def _part(text: str, field: Field) -> range:
     low = field.low if first == "*" else _number(first, field)
     open_end = field.high if first == "*" or match[3] else low
     high = _number(last, field) if last else open_end
+    if field is DAY_OF_WEEK and high < low:
+        high += 7  # FRI-MON, SAT-SUN: a week goes round
     if step < 1 or high < low:
         raise ScheduleError(f"{text}: not valid for {field.name}")
-    return range(low, high + 1, step)
+    return [(value - field.low) % (field.high - field.low + 1) + field.low for value in range(low, high + 1, step)]
 
 
 def _number(text: str, field: Field) -> int:

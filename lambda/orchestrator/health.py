@@ -1,0 +1,37 @@
+"""What the orchestrator tells every hour: how overdue a backup is, and who gets no mail."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from orchestrator.aws import Aws, Metric
+from orchestrator.config import Settings
+from orchestrator.overdue import hours_overdue
+from orchestrator.state import Group
+
+log = logging.getLogger(__name__)
+
+
+def publish_health(settings: Settings, aws: Aws, group: Group, now: datetime) -> None:
+    """Publish the metrics that the alarm and the dashboard need, whether a backup runs or not."""
+    since = aws.last_success() or group.created or now
+    overdue = hours_overdue(settings.schedule, timedelta(minutes=settings.window), since, now)
+    metrics = [Metric("HoursOverdue", overdue, "None")]
+    if (subscriptions := aws.subscriptions()) is not None:
+        silent = unconfirmed(settings.email, subscriptions)
+        if silent:
+            log.warning("no mail goes to %s: the subscription was not confirmed", ", ".join(silent))
+        metrics.append(Metric("UnconfirmedAddresses", len(silent), "Count"))
+    aws.publish_metrics(metrics, now)
+
+
+def unconfirmed(email: str, subscriptions: list[tuple[str, str]]) -> list[str]:
+    """Given the stack's address and what is subscribed (address and ARN), return the addresses that get no mail.
+
+    A subscription that nobody confirms has no ARN but a word, and vanishes after two days; the stack's own address is
+    missing then.
+    """
+    confirmed = {address.lower() for address, arn in subscriptions if arn.startswith("arn:")}
+    wanted = {email.lower()} | {address.lower() for address, arn in subscriptions if arn == "PendingConfirmation"}
+    return sorted(wanted - confirmed)
