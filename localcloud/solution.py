@@ -131,6 +131,12 @@ class DeployedStack:
         return self.solution.cloud
 
     @property
+    def exists(self) -> bool:
+        """Say whether it has not been deleted."""
+        status = self.cloud.client("cloudformation").describe_stacks(StackName=self.stack.id)["Stacks"][0]
+        return not str(status["StackStatus"]).startswith("DELETE")
+
+    @property
     def guid(self) -> str:
         """Return the unique part of the stack's id, which its names end with."""
         return self.stack.id.rsplit("/", 1)[-1]

@@ -12,6 +12,7 @@ from typing import Any
 
 _RUN_ID = re.compile(r"Run ID: (\S+)|Resuming run: (\S+)")
 _PARTS = re.compile(r"Parts done: (\d+)/(\d+)")
+_GENERATED = re.compile(r"Generated (\d+) parts")
 _ENDED = re.compile(r"Fpsync completed with(out)? error")
 
 
@@ -39,11 +40,16 @@ def _job_name(said: str) -> str | None:
 
 
 def _fpsync_lines(said: str) -> list[str]:
-    """The last state of the parts, and the verdict of the transfer. Preparing the parts has a verdict of its own."""
+    """The last state of the parts, and the verdict of the transfer. Preparing the parts has a verdict of its own.
+
+    How many parts there are is told by the preparation: a run that is resumed says 0.
+    """
     parts, ended = _PARTS.findall(said), _ENDED.findall(said)
-    if len(ended) < 2 and not (parts and parts[-1][0] == parts[-1][1]):
+    generated = [int(number) for number in _GENERATED.findall(said)]
+    done = int(parts[-1][0]) if parts else 0
+    total = max([*generated, *(int(number) for _, number in parts)], default=0)
+    if len(ended) < 2 and not (parts and done == total):
         return []
-    done, total = (int(number) for number in parts[-1]) if parts else (0, 0)
     percent = 100 * done // total if total else 100
     lines = [
         "====> Waiting for sync jobs to complete...",
