@@ -16,6 +16,7 @@ from tests.support.changes import content
 from tests.support.tree import Tree, assert_same, snapshot_of
 from tests.support.zoo import make_zoo, plain_file, write
 
+CHECKED_APART = ("BackupId", "EC2Logs", "ExpireItem", "SnapshotId", "EstimatedCost")
 TIMES = (
     "BackupStartTime", "CreateHardlinksStartTime", "CreateHardlinksStopTime", "RsyncDeleteStartTime",
     "RsyncDeleteStopTime", "RemoveSnapshotStartTime", "RemoveSnapshotStopTime", "BackupStopTime",
@@ -70,7 +71,7 @@ def every_attribute_is_there_and_right(backups: BackupStack, item: dict[str, Any
     counted = counts(source)
     efs = backups.cloud.client("efs")
     metered = efs.describe_file_systems(FileSystemId=backups.parameters["SrcEFS"])["FileSystems"][0]["SizeInBytes"]
-    assert {name: item[name] for name in item if name not in (*TIMES, "BackupId", "EC2Logs", "ExpireItem")} == {
+    assert {name: item[name] for name in item if name not in (*TIMES, *CHECKED_APART)} == {
         "BackupStatus": "Success",
         "BackupWindow": Decimal(180),
         "IntervalTag": "daily",
@@ -93,6 +94,8 @@ def every_attribute_is_there_and_right(backups: BackupStack, item: dict[str, Any
         "TotalTransferredFileSize": Decimal(counted.bytes_by_inode),
     }
     assert re.fullmatch(r"daily-\d{8}T020000Z-[0-9a-f]{8}", item["BackupId"])
+    assert re.fullmatch(r"\d{8}T02\d{4}Z-[0-9a-f]{6}", item["SnapshotId"])
+    assert item["EstimatedCost"].startswith("less than 0.01 USD")
     moments = [as_moment(item[name]) for name in TIMES]
     started, stopped = moments[0], moments[-1]
     assert (started.hour, started.minute) == (2, 0) and all(started <= moment <= stopped for moment in moments)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -13,6 +14,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from efs_backup.agent.pure.metrics import DIMENSION, NAMESPACE, Metric
 from efs_backup.agent.pure.mounting import MountTarget
 from efs_backup.pure.errors import BackupError
 
@@ -37,6 +39,9 @@ class Aws:
     def __init__(self, region: str) -> None:
         """Nothing is called yet."""
         self._session = boto3.session.Session(region_name=region)
+        self._session.events.register("before-send.*.*", self._count)
+        self.requests = 0
+        """How many requests have been sent, for the estimate of the cost."""
 
     # ---- the table
 
@@ -104,6 +109,21 @@ class Aws:
         with _explained(f"uploading {key} to the bucket {bucket}"):
             self._s3.upload_file(path, bucket, key, ExtraArgs={"ContentType": "text/plain; charset=utf-8"})
 
+    def put_json(self, bucket: str, key: str, document: Mapping[str, Any]) -> None:
+        """Write a document into the bucket."""
+        with _explained(f"writing {key} to the bucket {bucket}"):
+            self._s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(document), ContentType="application/json")
+
+    def put_metrics(self, stack: str, metrics: Sequence[Metric]) -> None:
+        """Publish metrics of now, under the stack's name."""
+        dimensions = [{"Name": DIMENSION, "Value": stack}]
+        data = [
+            {"MetricName": metric.name, "Unit": metric.unit, "Value": metric.value, "Dimensions": dimensions}
+            for metric in metrics
+        ]
+        with _explained("publishing metrics"):
+            self._cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=data)
+
     def publish(self, topic: str, subject: str, message: str) -> None:
         """Send a mail to the subscribers of the topic."""
         with _explained(f"publishing to {topic}"):
@@ -114,6 +134,9 @@ class Aws:
         with _explained(f"looking at {topic}"):
             attributes = self._sns.get_topic_attributes(TopicArn=topic)["Attributes"]
         return int(attributes.get("SubscriptionsConfirmed", 0)) > 0
+
+    def _count(self, **_: Any) -> None:
+        self.requests += 1
 
     def _client(self, service: str, config: Config = _PATIENT) -> Any:
         return self._session.client(service, config=config)

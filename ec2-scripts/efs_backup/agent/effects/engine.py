@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from typing import Any
 
+from efs_backup.agent.effects.says import say
 from efs_backup.agent.pure.outcome import EngineRun
-from efs_backup.effects.processes import start
+from efs_backup.effects.processes import call, start
 
 LOG_DIRECTORY = "/var/log/efs-backup"
 _WORK_DIRECTORY = "/var/tmp/efs-backup"  # noqa: S108  on the disk: on Amazon Linux /tmp is memory
+_COMMAND = (sys.executable, "-s", "-m", "efs_backup")
 _LAST_WORDS = 4096
+_LIST_SECONDS = 60.0
 
 
 class Engine:
     """One run of the engine. Its files are in the log directory."""
 
-    def __init__(self, arguments: list[str], directory: str = LOG_DIRECTORY) -> None:
-        """Start it; it is killed when this process dies."""
+    def __init__(self, words: list[str], directory: str = LOG_DIRECTORY) -> None:
+        """Start it, with fresh logs; it is asked to stop when this process dies."""
         self._directory = directory
         self._relayed = 0
         self._stopped = False
-        os.makedirs(directory, mode=0o755, exist_ok=True)
+        shutil.rmtree(directory, ignore_errors=True)
+        os.makedirs(directory, mode=0o755)
         os.makedirs(_WORK_DIRECTORY, mode=0o700, exist_ok=True)
         command = [
-            sys.executable, "-s", "-m", "efs_backup", *arguments, "--json",
-            "--log-dir", f"{directory}/fpsync", "--progress-file", self._path("progress.json"),
+            *_COMMAND, *words, "--json", "--log-dir", f"{directory}/fpsync",
+            "--progress-file", self._path("progress.json"),
         ]  # fmt: skip
         environment = {**os.environ, "TMPDIR": _WORK_DIRECTORY}
         with open(self._path("report.json"), "wb") as report, open(self._path("engine.log"), "wb") as log:
@@ -60,15 +65,11 @@ class Engine:
 
     def result(self) -> EngineRun:
         """Return how it ended."""
-        return EngineRun(self._process.returncode, self._report(), self._last_line(), self._stopped)
+        return EngineRun(self._process.returncode, self._report(), self._last_line(), self.progress(), self._stopped)
 
     def progress(self) -> dict[str, Any] | None:
         """Return what it last wrote about its progress, None before it has."""
-        try:
-            with open(self._path("progress.json"), encoding="ascii") as file:
-                return dict(json.load(file))
-        except (FileNotFoundError, ValueError):
-            return None
+        return _read_object(self._path("progress.json"))
 
     def fpsync_said(self) -> str:
         """Return the log of fpsync; it is empty where fpsync was not needed."""
@@ -78,12 +79,13 @@ class Engine:
         except FileNotFoundError:
             return ""
 
+    def keep_log(self, name: str, text: str) -> None:
+        """Put one more log beside its own."""
+        with open(self._path(name), "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+
     def _report(self) -> dict[str, Any] | None:
-        try:
-            with open(self._path("report.json"), encoding="utf-8") as file:
-                return dict(json.load(file))
-        except ValueError:
-            return None
+        return _read_object(self._path("report.json"))
 
     def _last_line(self) -> str:
         with open(self._path("engine.log"), "rb") as file:
@@ -102,3 +104,23 @@ class Engine:
 
     def _path(self, name: str) -> str:
         return os.path.join(self._directory, name)
+
+
+def listed_snapshots(backup: str, label: str, interval: str) -> list[dict[str, Any]] | None:
+    """Return the snapshots as ``efs-backup list --json`` says, None if it does not."""
+    words = ["list", "--backup", backup, "--folder-label", label, "--interval", interval, "--json"]
+    done = call([*_COMMAND, *words], _LIST_SECONDS)
+    try:
+        return list(json.loads(done.said)["snapshots"])
+    except (ValueError, KeyError):
+        say(f"the snapshots could not be listed: {done.said.strip()}")
+        return None
+
+
+def _read_object(path: str) -> dict[str, Any] | None:
+    """Return the JSON object in a file, None if there is none, or not all of it."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return dict(json.load(file))
+    except (FileNotFoundError, ValueError):
+        return None

@@ -12,9 +12,10 @@ from efs_backup.agent.effects.says import say
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """This instance: its id and zone, the services it talks to, and its notes."""
+    """This instance: its id, type and zone, the services it talks to, and its notes."""
 
     id: str
+    type: str
     zone: str | None
     aws: Aws
     metadata: Metadata
@@ -24,7 +25,8 @@ class Instance:
     def this(cls, region: str) -> Instance:
         """Return the instance that this runs on; raise MetadataError if it cannot be told."""
         metadata = Metadata()
-        return cls(metadata.need("instance-id"), metadata.get("placement/availability-zone"), Aws(region), metadata)
+        zone = metadata.get("placement/availability-zone")
+        return cls(metadata.need("instance-id"), metadata.need("instance-type"), zone, Aws(region), metadata)
 
     def sign(self, path: str) -> str | None:
         """Return what the metadata say at a path; None also if they say nothing just now."""

@@ -1,32 +1,41 @@
-"""The instance's backup: claim the lease, mount, run the engine, end."""
+"""The instance's backup: claim the lease, mount, run the engine, tell, end."""
 
 from __future__ import annotations
 
 import time
 import traceback
+from dataclasses import replace
 from typing import Any
 
 from efs_backup.agent.effects.aws import AwsError, RefusedError
-from efs_backup.agent.effects.engine import LOG_DIRECTORY, Engine
+from efs_backup.agent.effects.engine import listed_snapshots
 from efs_backup.agent.effects.instance import Instance
-from efs_backup.agent.effects.mounter import Mounter, MountError
+from efs_backup.agent.effects.mounter import MountError
 from efs_backup.agent.effects.says import say
-from efs_backup.agent.flow.ending import ENDED, BackupEnding, Run, changes
-from efs_backup.agent.flow.engine_run import run_engine
+from efs_backup.agent.flow.ending import ENDED, BackupEnding, Run
 from efs_backup.agent.flow.leaving import empty_group
+from efs_backup.agent.flow.telling import Telling
 from efs_backup.agent.flow.watch import Watch
+from efs_backup.agent.flow.workplace import BACKUP, SOURCE, mounted, run_engine
 from efs_backup.agent.pure.lease import RUNNING, Lease, Nothing, Work, work_for, work_without_table
-from efs_backup.agent.pure.mounting import Mount
-from efs_backup.agent.pure.outcome import INCOMPLETE, UNSUCCESSFUL, EngineRun, Outcome, outcome_of, sentence
+from efs_backup.agent.pure.outcome import (
+    INCOMPLETE,
+    UNSUCCESSFUL,
+    Outcome,
+    in_terms_of,
+    outcome_of,
+    sentence,
+)
 from efs_backup.agent.pure.settings import BackupSettings
-from efs_backup.agent.pure.synclog import synchronization_log
+from efs_backup.agent.pure.snapshots import KEY, snapshots_document
 from efs_backup.agent.pure.times import timestamp
+from efs_backup.pure.cost import Usage, estimated_cost
 
-SOURCE, BACKUP = "/mnt/efs-backup/source", "/mnt/efs-backup/backup"
 RUN = "run"
 """The note about the run, by which another process can end it."""
-_TELL_SECONDS = 30.0
 _CLAIM_TRIES = 3
+_BOOT_SECONDS = 60.0
+"""What is paid for before the agent begins and after it has ended."""
 
 
 class InstanceBackup:
@@ -35,26 +44,28 @@ class InstanceBackup:
     def __init__(self, settings: BackupSettings, instance: Instance) -> None:
         """Nothing is done yet."""
         self._settings, self._instance = settings, instance
-        self._told = 0.0
-        self._phase = ""
+        self._began = time.time()
 
     def run(self) -> bool:
         """Do it all; False if the group's capacity is another instance's matter."""
-        began = time.time()
         claimed = self._claim()
         if isinstance(claimed, Nothing):
-            return self._nothing(claimed, began)
+            return self._nothing(claimed)
         work, known = claimed
-        run = Run(work.backup_id, began, known)
-        self._instance.notes.write(RUN, {"backup_id": run.backup_id, "began": began, "known": known})
+        run = Run(work.backup_id, self._began, known)
+        self._instance.notes.write(RUN, {"backup_id": run.backup_id, "began": run.began, "known": known})
         say(f"backup {run.backup_id}: the work must end by {timestamp(work.deadline)}Z")
         watch = Watch(self._instance, work.deadline, self._settings.drain)
-        return BackupEnding(self._settings, self._instance, run).end(self._outcome(run, watch))
+        table = self._settings.table if known else None
+        telling = Telling(self._settings, self._instance, table, run.backup_id)
+        outcome = self._outcome(watch, telling)
+        telling.end(outcome.status, time.time() - self._began, outcome.report)
+        return BackupEnding(self._settings, self._instance, run).end(outcome)
 
     # ---- the claim
 
     def _claim(self) -> tuple[Work, bool] | Nothing:
-        """Learn which backup this is and claim it; without a table, make one up."""
+        """Learn which backup this is and claim it; if the table cannot be read, make one up. Say which it was."""
         try:
             for _ in range(_CLAIM_TRIES):
                 try:
@@ -64,11 +75,8 @@ class InstanceBackup:
             return Nothing("the lease keeps changing: another instance is at work")
         except AwsError as error:
             say(f"{error}; the backup is made all the same")
-            settings = self._settings
-            work = work_without_table(
-                settings.interval, settings.window, settings.drain, time.time(), self._instance.id
-            )
-            return work, False
+            settings, me = self._settings, self._instance.id
+            return work_without_table(settings.interval, settings.window, settings.drain, self._began, me), False
 
     def _claim_once(self) -> tuple[Work, bool] | Nothing:
         aws, table = self._instance.aws, self._settings.table
@@ -83,18 +91,20 @@ class InstanceBackup:
 
     def _write_claim(self, lease: Lease) -> None:
         """Put this instance's id into the lease, in the place of the one that was read there."""
-        me = {":mine": lease.backup_id, ":me": self._instance.id}
+        values = {":mine": lease.backup_id, ":me": self._instance.id}
         condition = "RunningBackupId = :mine AND (attribute_not_exists(InstanceId) OR InstanceId = :me)"
         if lease.instance_id not in (None, self._instance.id):
             say(f"this instance takes backup {lease.backup_id} over from {lease.instance_id}")
-            condition, me = "RunningBackupId = :mine AND InstanceId = :other", {**me, ":other": lease.instance_id}
+            values[":other"] = lease.instance_id
+            condition = "RunningBackupId = :mine AND InstanceId = :other"
         # What the other instance said of a failure does not hold for this one.
-        self._instance.aws.update(self._settings.table, RUNNING, "SET InstanceId = :me REMOVE Reason", condition, me)
+        change = "SET InstanceId = :me REMOVE Reason"
+        self._instance.aws.update(self._settings.table, RUNNING, change, condition, values)
 
-    def _nothing(self, nothing: Nothing, began: float) -> bool:
+    def _nothing(self, nothing: Nothing) -> bool:
         say(f"nothing is to be done: {nothing.reason}")
         if nothing.backup_id and nothing.status:
-            run = Run(nothing.backup_id, began, known=True)
+            run = Run(nothing.backup_id, self._began, known=True)
             return BackupEnding(self._settings, self._instance, run).end(Outcome(nothing.status))
         empty_group(self._instance, self._settings.group)
         self._instance.notes.write(ENDED, {"status": None})
@@ -102,65 +112,54 @@ class InstanceBackup:
 
     # ---- the work
 
-    def _outcome(self, run: Run, watch: Watch) -> Outcome:
+    def _outcome(self, watch: Watch, telling: Telling) -> Outcome:
         """Do the work; whatever goes wrong becomes an outcome."""
-        mounter = Mounter(self._instance.aws, self._settings.region, self._settings.url_suffix, self._instance.zone)
         try:
-            self._mount(mounter, watch)
-            if watch.stop() is not None:
-                return Outcome(INCOMPLETE)
-            return self._back_up(run, watch)
+            with mounted(self._settings, self._instance, watch, writable=BACKUP):
+                if watch.stop() is not None:
+                    return Outcome(INCOMPLETE)
+                outcome = self._back_up(watch, telling)
+                self._list_snapshots(outcome)
+                return outcome
         except MountError as error:
             return Outcome(UNSUCCESSFUL, str(error))
         except Exception as error:  # noqa: BLE001  whatever it is, the run must end in a status and a log
             traceback.print_exc()
             return Outcome(INCOMPLETE, sentence(f"The agent on the instance failed: {error!r}"))
-        finally:
-            for point in (SOURCE, BACKUP):
-                mounter.unmount(point)
 
-    def _mount(self, mounter: Mounter, watch: Watch) -> None:
+    def _back_up(self, watch: Watch, telling: Telling) -> Outcome:
         settings = self._settings
-        for mount in (
-            Mount(settings.source_efs, settings.prefix, SOURCE, writable=False),
-            Mount(settings.backup_efs, "/", BACKUP, writable=True),
-        ):
-            mounter.mount(mount, lambda: watch.stop() is not None)
-
-    def _back_up(self, run: Run, watch: Watch) -> Outcome:
-        settings = self._settings
-        engine = Engine([
+        words = [
             "backup", "--source", SOURCE, "--backup", BACKUP, "--source-id", settings.source_efs,
             "--folder-label", settings.label, "--interval", settings.interval, "--retain", str(settings.retain),
-        ])  # fmt: skip
-        ended = run_engine(engine, watch, lambda progress: self._tell(run, progress))
-        keep_synchronization_log(engine, ended, run.began)
-        return outcome_of(ended)
+        ]  # fmt: skip
+        outcome = outcome_of(run_engine(words, watch, telling.progress))
+        reason = in_terms_of(outcome.reason, {SOURCE: settings.source_efs, BACKUP: settings.backup_efs})
+        cost = {"EstimatedCost": self._cost(outcome)}
+        return replace(outcome, reason=reason, attributes={**outcome.attributes, **cost})
 
-    def _tell(self, run: Run, progress: dict[str, Any]) -> None:
-        """Write the progress into the backup's item, now and then; that it cannot be written harms nothing."""
-        if not run.known or (progress["phase"] == self._phase and time.monotonic() - self._told < _TELL_SECONDS):
-            return
-        self._told, self._phase = time.monotonic(), progress["phase"]
-        change, values = changes(
-            {
-                "ProgressPhase": progress["phase"],
-                "ProgressFiles": progress["files"],
-                "ProgressBytes": progress["bytes"],
-                "ProgressFilesExpected": progress["files_expected"],
-                "ProgressBytesExpected": progress["bytes_expected"],
-                "ProgressTime": timestamp(time.time()),
-            }
+    def _cost(self, outcome: Outcome) -> str:
+        usage = Usage(
+            self._settings.region,
+            self._instance.type,
+            self._settings.spot,
+            time.time() - self._began + _BOOT_SECONDS,
+            self._instance.aws.requests,
+            int((outcome.report or {}).get("bytes_transferred", 0)),
         )
-        condition = "attribute_exists(BackupId) AND attribute_not_exists(BackupStatus)"
+        return estimated_cost(usage, self._settings.prices)
+
+    def _list_snapshots(self, outcome: Outcome) -> None:
+        """Tell the widget which snapshots there are now."""
+        settings = self._settings
+        listed = listed_snapshots(BACKUP, settings.label, settings.interval)
+        if listed is None:
+            return
+        attributes: dict[str, Any] = dict(outcome.attributes)
+        document = snapshots_document(
+            listed, attributes.get("SnapshotId"), attributes["EstimatedCost"], f"{timestamp(time.time())}Z"
+        )
         try:
-            self._instance.aws.update(self._settings.table, run.backup_id, change, condition, values, hasty=True)
+            self._instance.aws.put_json(settings.log_bucket, KEY, document)
         except AwsError as error:
-            say(f"the progress is not told: {error}")
-
-
-def keep_synchronization_log(engine: Engine, ended: EngineRun, began: float) -> None:
-    """Write the log of the synchronization, in its one form, beside the engine's other logs."""
-    text = synchronization_log(engine.fpsync_said(), ended.report, f"{int(began)}-{engine.pid}")
-    with open(f"{LOG_DIRECTORY}/fpsync.log", "w", encoding="utf-8") as file:
-        file.write(text)
+            say(str(error))

@@ -12,6 +12,7 @@ from efs_backup.agent.flow.backup import InstanceBackup
 from efs_backup.agent.flow.drain import drain
 from efs_backup.agent.flow.finish import finish
 from efs_backup.agent.flow.leaving import leave
+from efs_backup.agent.flow.restore import InstanceRestore
 from efs_backup.agent.pure.settings import BackupSettings, RestoreSettings, parse
 from efs_backup.pure.errors import CALLERS_MISTAKE, DONE, NOT_DONE, BackupError, UsageError, one_line
 
@@ -59,6 +60,9 @@ def _run(settings: BackupSettings | RestoreSettings, instance: Instance) -> None
             say("another agent is at work on this instance")
             return
         say(f"efs-backup {settings.version} on {instance.id}: {settings.mode} of stack {settings.stack}")
-        assert isinstance(settings, BackupSettings)
-        is_ours = InstanceBackup(settings, instance).run()
-        leave(instance, settings.group, settings.hook, is_ours)
+        if isinstance(settings, BackupSettings):
+            is_ours = InstanceBackup(settings, instance).run()
+            leave(instance, settings.group, settings.hook, is_ours)
+        else:
+            InstanceRestore(settings, instance).run()
+            leave(instance, settings.group, None, is_ours=True)

@@ -8,10 +8,12 @@ from efs_backup.agent.effects.instance import Instance
 from efs_backup.agent.effects.says import say
 from efs_backup.agent.flow.backup import RUN
 from efs_backup.agent.flow.ending import ENDED, BackupEnding, Run
+from efs_backup.agent.flow.restore import end_restore
 from efs_backup.agent.pure.outcome import INCOMPLETE, UNSUCCESSFUL, Outcome
+from efs_backup.agent.pure.restoring import RestoreOutcome
 from efs_backup.agent.pure.settings import BackupSettings, RestoreSettings
 
-_DIED = "The agent on the instance ended before the backup did; its log may say why."
+_DIED = "The agent on the instance ended before the work did; its log may say why."
 _NEVER_BEGAN = "The agent on the instance ended before it began to work; its log may say why."
 
 
@@ -20,10 +22,11 @@ def finish(settings: BackupSettings | RestoreSettings, instance: Instance) -> No
     if instance.notes.read(ENDED) is not None:
         say("the run has ended, and nothing is left to do")
         return
-    assert isinstance(settings, BackupSettings)
     noted = instance.notes.read(RUN)
-    if noted is None:
-        run, outcome = Run("", time.time(), known=False), Outcome(UNSUCCESSFUL, _NEVER_BEGAN)
-    else:
-        run, outcome = Run(**noted), Outcome(INCOMPLETE, _DIED)
-    BackupEnding(settings, instance, run).end(outcome)
+    began = noted["began"] if noted else time.time()
+    status, reason = (INCOMPLETE, _DIED) if noted else (UNSUCCESSFUL, _NEVER_BEGAN)
+    if isinstance(settings, RestoreSettings):
+        end_restore(settings, instance, RestoreOutcome(status, reason), began)
+        return
+    run = Run(noted["backup_id"], began, noted["known"]) if noted else Run("", began, known=False)
+    BackupEnding(settings, instance, run).end(Outcome(status, reason))

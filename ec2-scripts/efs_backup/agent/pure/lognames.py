@@ -9,13 +9,13 @@ EC2_LOGS, BACKUP_LOGS, RESTORE_LOGS = "ec2-logs", "efs-backup-log", "efs-restore
 
 def ec2_log_key(label: str, mode: str, began: float, what: str = "") -> str:
     """Return the key of the instance's log; ``what`` tells logs of one run apart."""
-    return f"{EC2_LOGS}/{_name(label, mode, began, what)}"
+    return f"{EC2_LOGS}/{_name(label, mode, began, what)}.log"
 
 
-def run_log_key(label: str, mode: str, began: float, what: str) -> str:
-    """Return the key of a log of the backup's or restore's own work."""
+def run_log_key(label: str, mode: str, began: float, file: str) -> str:
+    """Return the key of a log of the backup's or restore's own work, which is ``file`` on the instance."""
     prefix = RESTORE_LOGS if mode == "restore" else BACKUP_LOGS
-    return f"{prefix}/{_name(label, mode, began, what)}"
+    return f"{prefix}/{_name(label, mode, began, file)}"
 
 
 def address_of(bucket: str, region: str, url_suffix: str, key: str) -> str:
@@ -25,4 +25,4 @@ def address_of(bucket: str, region: str, url_suffix: str, key: str) -> str:
 
 def _name(label: str, mode: str, began: float, what: str) -> str:
     stamp = datetime.fromtimestamp(began, UTC).strftime("%Y%m%d-%H%M%S")
-    return "-".join(part for part in (label, mode, stamp, what) if part) + ".log"
+    return "-".join(part for part in (label, mode, stamp, what) if part)

@@ -42,16 +42,23 @@ class BackupSettings(Settings):
     window: int
     drain: int
     notify_success: bool
+    prices: str
+    spot: bool
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreSettings(Settings):
-    """The settings of a restore. A snapshot's id, if there is one, overrides the number; ``to`` may be empty."""
+    """The settings of a restore. A snapshot's id, if there is one, overrides the number; ``to`` may be empty.
+
+    ``exact`` also removes what the snapshot does not have; ``preview`` changes nothing.
+    """
 
     number: int
     snapshot_id: str
     subdirectory: str
     to: str
+    exact: bool
+    preview: bool
     wait_for_confirmation: bool
 
 
@@ -59,12 +66,7 @@ def parse(text: str) -> BackupSettings | RestoreSettings:
     """Given the text of the settings, return them; raise UsageError that names the key that is missing or wrong."""
     lines = (line.partition("=") for line in text.splitlines() if line)
     read = _Reader({key: value for key, _, value in lines})
-    mode = read.text("MODE")
-    if mode == BACKUP:
-        return _backup(read)
-    if mode == RESTORE:
-        return _restore(read)
-    raise UsageError(f"the setting MODE is {mode!r}: it must be backup or restore")
+    return _backup(read) if read.one_of("MODE", BACKUP, RESTORE) == BACKUP else _restore(read)
 
 
 def _common(read: _Reader) -> dict[str, str | bool]:
@@ -97,6 +99,8 @@ def _backup(read: _Reader) -> BackupSettings:
         window=read.number("BACKUP_WINDOW"),
         drain=read.number("DRAIN_MINUTES"),
         notify_success=read.yes("SUCCESS_NOTIFICATION"),
+        prices=read.optional("PRICES"),
+        spot=read.one_of("PURCHASE_OPTION", "On-Demand", "Spot") == "Spot",
     )
 
 
@@ -107,6 +111,8 @@ def _restore(read: _Reader) -> RestoreSettings:
         snapshot_id=read.optional("SNAPSHOT_ID"),
         subdirectory=read.text("RESTORE_SUBDIR"),
         to=read.optional("RESTORE_TO"),
+        exact=read.one_of("RESTORE_MODE", "keep", "exact") == "exact",
+        preview=read.yes("PREVIEW"),
         wait_for_confirmation=read.yes("WAIT_FOR_CONFIRMATION"),
     )
 
@@ -137,9 +143,13 @@ class _Reader:
             raise UsageError(f"the setting {key} is {value!r}: it must be a whole number")
         return int(value)
 
+    def one_of(self, key: str, *words: str) -> str:
+        """One of the words that a key may say."""
+        value = self.text(key)
+        if value not in words:
+            raise UsageError(f"the setting {key} is {value!r}: it must be {' or '.join(words)}")
+        return value
+
     def yes(self, key: str) -> bool:
         """Whether a key says Yes; the only other word is No."""
-        value = self.text(key)
-        if value not in ("Yes", "No"):
-            raise UsageError(f"the setting {key} is {value!r}: it must be Yes or No")
-        return value == "Yes"
+        return self.one_of(key, "Yes", "No") == "Yes"
