@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from orchestrator.config import Settings
 from orchestrator.events import InstanceTerminating
 from orchestrator.schedule import cron
-from orchestrator.state import RUNNING, SUCCESS, Group, Item, moment_of
+from orchestrator.state import RUNNING, SUCCESS, Group, History, Item
 
 log = logging.getLogger(__name__)
 
@@ -128,17 +128,16 @@ class Aws:
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             log.info("the lease of backup %s is gone already", backup_id)
 
-    def last_success(self) -> datetime | None:
-        """Return when the newest backup ended that was a success, None if the table has none."""
+    def history(self) -> History:
+        """Return what the table's items of all backups say together."""
         pages = self._dynamodb.get_paginator("scan").paginate(
             TableName=self.settings.table,
             ConsistentRead=True,
-            FilterExpression="BackupStatus = :success",
-            ProjectionExpression="BackupStopTime",
+            FilterExpression="BackupStatus = :success OR attribute_exists(MailClaim)",
+            ProjectionExpression="BackupId, BackupStatus, BackupStopTime",
             ExpressionAttributeValues=_to_dynamodb({":success": SUCCESS}),
         )
-        ends = [moment_of(_from_dynamodb(item)["BackupStopTime"]) for page in pages for item in page["Items"]]
-        return max(ends, default=None)
+        return History.from_items([_from_dynamodb(item) for page in pages for item in page["Items"]])
 
     def _put(self, put: Put) -> dict[str, Any]:
         request = {"TableName": self.settings.table, "Item": _to_dynamodb(put.item)}

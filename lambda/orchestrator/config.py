@@ -28,6 +28,7 @@ class Settings:
     source_efs: str
     backup_efs: str
     prefix: str
+    folder_label: str
     interval: str
     retain: int
     window: int
@@ -60,6 +61,7 @@ class Settings:
             source_efs=read.text("SOURCE_EFS"),
             backup_efs=read.text("BACKUP_EFS"),
             prefix=read.text("BACKUP_PREFIX"),
+            folder_label=read.text("FOLDER_LABEL"),
             interval=read.text("INTERVAL_TAG"),
             retain=read.number("RETAIN"),
             window=read.number("BACKUP_WINDOW"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from collector import post
 from orchestrator import usage
@@ -17,7 +16,7 @@ from orchestrator.config import Settings
 from orchestrator.leases import END, OWED, OWED_ATTRIBUTES, Leases
 from orchestrator.mail import final_mail
 from orchestrator.schedule import KEEP_ITEM
-from orchestrator.state import SUCCESS, UNKNOWN, Item, Lease, last_status, status_of, timestamp
+from orchestrator.state import SUCCESS, UNKNOWN, Item, Lease, last_reason, last_status, timestamp
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,14 @@ class Ending:
         claimed = self.leases.claim(lease, END)
         if claimed is None:
             return False
-        if item is None or status_of(item) is None:
-            item = self.aws.update(Update(lease.backup_id, put_if_absent=self.at_the_end(claimed, item)))
+        ended = self.at_the_end(claimed, item)
+        if item is None or not ended.keys() <= item.keys():
+            item = self.aws.update(Update(lease.backup_id, put_if_absent=ended))
         self.aws.set_capacity(0)
         if claimed.owed_mail and not self.pay_owed_mail(claimed):
             raise RuntimeError(f"the mail about backup {claimed.owed_mail} is just being sent: try again")
         if not claimed.mail_sent:
-            self.publish(item, claimed)
+            self.publish(item)
             self.leases.update(lease, {"MailSent": True})
         self.aws.remove_stop_rule()
         self.aws.release(lease.backup_id)
@@ -51,9 +51,11 @@ class Ending:
             post(self.settings.metrics_url, usage.report(self.settings, item, self.now))
         return True
 
-    def at_the_end(self, lease: Lease, item: Item | None) -> dict[str, Any]:
+    def at_the_end(self, lease: Lease, item: Item | None) -> Item:
         """What the item of a backup gets at its end, as far as it has not got it."""
-        ended = {"BackupStatus": last_status(lease, item), "BackupStopTime": timestamp(self.now)}
+        ended: Item = {"BackupStatus": last_status(lease, item), "BackupStopTime": timestamp(self.now)}
+        if reason := last_reason(lease, item):
+            ended["Reason"] = reason
         return ended if item else ended | {"ExpireItem": int((self.now + KEEP_ITEM).timestamp())}
 
     def pay_owed_mail(self, lease: Lease) -> bool:
@@ -61,13 +63,13 @@ class Ending:
         if lease.owed_mail is None or self.leases.claim(lease, OWED) is None:
             return False
         item = self.aws.read(lease.owed_mail) or {}
-        self.publish({"BackupId": lease.owed_mail, "BackupStatus": UNKNOWN} | item, None)
+        self.publish({"BackupId": lease.owed_mail, "BackupStatus": UNKNOWN} | item)
         self.leases.update(lease, {}, OWED_ATTRIBUTES)
         return True
 
-    def publish(self, item: Item, lease: Lease | None) -> None:
+    def publish(self, item: Item) -> None:
         """Send the final mail of a backup, unless it is a success and nobody asked to hear of those."""
         if item["BackupStatus"] == SUCCESS and not self.settings.notify_success:
             return
-        mail = final_mail(self.settings, item, lease)
+        mail = final_mail(self.settings, item)
         self.aws.publish(mail.subject, mail.message)

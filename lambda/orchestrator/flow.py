@@ -20,15 +20,13 @@ from orchestrator.drain import drain_command
 from orchestrator.ending import Ending
 from orchestrator.events import Check, InstanceTerminated, InstanceTerminating, LaunchFailed, Request, Start, Stop
 from orchestrator.health import publish_health
-from orchestrator.leases import END, OWED, OWED_ATTRIBUTES, STILL_MINE, Leases, free
-from orchestrator.mail import skipped_mail
+from orchestrator.leases import END, NO_SUCH_ITEM, OWED, OWED_ATTRIBUTES, STILL_MINE, Leases, free
 from orchestrator.measure import backup_sizes
+from orchestrator.refusal import Refusal
 from orchestrator.schedule import backup_id, not_too_soon, stop_again
-from orchestrator.state import RUNNING, SKIPPED, Item, Lease, new_item, new_lease, timestamp
+from orchestrator.state import RUNNING, SKIPPED, Item, Lease, new_item, new_lease, status_of
 
 log = logging.getLogger(__name__)
-
-NO_SUCH_ITEM = "attribute_not_exists(BackupId)"
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,11 @@ class Flow:
         """How this invocation ends backups."""
         return Ending(self.settings, self.aws, self.leases, self.now)
 
+    @cached_property
+    def refusal(self) -> Refusal:
+        """How this invocation refuses starts."""
+        return Refusal(self.settings, self.aws, self.leases, self.now)
+
     def handle(self, request: Request) -> Decision:
         """Do what the request calls for; return what was decided and why. Errors of AWS go up: the event is retried."""
         if isinstance(request, Start):
@@ -59,8 +62,16 @@ class Flow:
             return self._drain(request)
         decision = self._settle(request)
         if isinstance(request, Check):
-            publish_health(self.settings, self.aws, self.aws.group(), self.now)
+            self._look_around()
         return decision
+
+    def _look_around(self) -> None:
+        """Do what has to be done every hour, whether a backup runs or not."""
+        history = self.aws.history()
+        for backup in history.untold:
+            self.refusal.complete(backup)
+        since = history.last_success or self.aws.group().created or self.now
+        publish_health(self.settings, self.aws, since, self.now)
 
     # ---- start
 
@@ -79,6 +90,8 @@ class Flow:
         return Decision(Action.START, f"backup {backup} was started")
 
     def _start_again(self, backup: str, item: Item) -> Decision:
+        if status_of(item) == SKIPPED:
+            self.refusal.complete(backup)
         lease = self.leases.read()
         decision = repeated_start(backup, item, lease, self.now)
         if decision.action is Action.TIDY:
@@ -101,12 +114,13 @@ class Flow:
             return decision
         if decision.action is Action.EMPTY:
             self.aws.set_capacity(0)
-        self._refuse(item, decision.reason)
+        self.refusal.refuse(item, decision.reason)
         return decision
 
     def _take_over(self, item: Item, lease: Item, other: Lease, its_item: Item | None) -> None:
         """Ends the backup that holds the lease, in the write that gives the lease to the new one."""
-        self.ending.pay_owed_mail(other)
+        if other.owed_mail and not self.ending.pay_owed_mail(other):
+            raise RuntimeError(f"the mail about backup {other.owed_mail} is just being sent: try again")
         ended = self.ending.at_the_end(other, its_item)
         owed = {} if other.mail_sent else self.leases.claimed(OWED) | {"OwedMail": other.backup_id}
         values = {":other": other.backup_id, ":end": int(other.end.timestamp()), **self.leases.claim_values()}
@@ -120,18 +134,8 @@ class Flow:
         taken = _lease(lease | owed)
         sizes = self._launch(taken)
         if owed:
-            self.ending.publish({"BackupId": other.backup_id} | ended | (its_item or {}), other)
+            self.ending.publish({"BackupId": other.backup_id} | ended | (its_item or {}))
         self._mark_started(taken, sizes, OWED_ATTRIBUTES)
-
-    def _refuse(self, item: Item, reason: str) -> None:
-        skipped = item | {"BackupStatus": SKIPPED, "BackupStopTime": timestamp(self.now)}
-        # The mail comes first: a start that died between the two would else never be told of.
-        mail = skipped_mail(self.settings, skipped, reason)
-        self.aws.publish(mail.subject, mail.message)
-        try:
-            self.aws.put(Put(skipped, NO_SUCH_ITEM))
-        except RefusedError:
-            log.info("backup %s was recorded by another invocation", item["BackupId"])
 
     def _launch(self, lease: Lease) -> dict[str, Any]:
         """Has the instance come; returns the sizes, as far as they can be had."""

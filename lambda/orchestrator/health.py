@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from orchestrator.aws import Aws, Metric
 from orchestrator.config import Settings
 from orchestrator.overdue import hours_overdue
-from orchestrator.state import Group
 
 log = logging.getLogger(__name__)
 
 
-def publish_health(settings: Settings, aws: Aws, group: Group, now: datetime) -> None:
-    """Publish the metrics that the alarm and the dashboard need, whether a backup runs or not."""
-    since = aws.last_success() or group.created or now
+def publish_health(settings: Settings, aws: Aws, since: datetime, now: datetime) -> None:
+    """Publish the metrics that the alarm and the dashboard need.
+
+    ``since`` is when the last complete snapshot was finished, or when the stack was made.
+    """
     overdue = hours_overdue(settings.schedule, timedelta(minutes=settings.window), since, now)
     metrics = [Metric("HoursOverdue", overdue, "None")]
     if (subscriptions := aws.subscriptions()) is not None:

@@ -15,11 +15,14 @@ from orchestrator.aws import Aws, RefusedError, Update
 from orchestrator.decide import CLAIM_STALE
 from orchestrator.state import RUNNING, Lease
 
+NO_SUCH_ITEM = "attribute_not_exists(BackupId)"
 STILL_MINE = "RunningBackupId = :backup"
 END = "End"
 """The claim to end the backup."""
 OWED = "Owed"
 """The claim to send the mail of the backup that the lease was taken from."""
+MAIL = "Mail"
+"""The claim, in a skipped backup's own item, to send its mail."""
 OWED_ATTRIBUTES = ("OwedMail", "OwedClaim", "OwedClaimedAt")
 
 

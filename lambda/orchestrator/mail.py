@@ -1,54 +1,20 @@
-"""What the mails say. Pure: plain text, subjects below 100 characters as Amazon SNS wants them."""
+"""The mails. Pure: plain text, subjects below 100 characters as Amazon SNS wants them."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import unquote, urlsplit
 
 from orchestrator.config import Settings
-from orchestrator.state import SKIPPED, SUCCESS, UNKNOWN, UNSUCCESSFUL, Item, Lease
+from orchestrator.state import SKIPPED, SUCCESS, UNSUCCESSFUL, Item, moment_of
+from orchestrator.words import FPSYNC_FAILED, INCOMPLETE, MESSAGES, what_happened, what_to_do
 
 LONGEST_SUBJECT = 99
 LONGEST_MESSAGE = 60_000
 """Characters, at most four bytes each: below the 256 KiB that Amazon SNS takes."""
-
-MESSAGES = {
-    SUCCESS: "The EFS backup was successful.",
-    "Incomplete": (
-        "The EFS backup was incomplete. Either backup window expired before full backup or fpsync process was not"
-        " completed."
-    ),
-    UNSUCCESSFUL: (
-        "The EFS backup was unsuccessful. The mount address of a file system was not found, or it could not be mounted."
-    ),
-    "fpsync failed": "The EFS backup failed: fpsync did not start, or ended with an error.",
-    "Rsync Delete Incomplete": (
-        "The EFS backup was incomplete. Files that are gone from the source could not all be removed from it."
-    ),
-    UNKNOWN: (
-        "The result of the EFS backup is unknown: its instance is gone and never recorded a status. The logs in the S3"
-        " bucket may say more."
-    ),
-    SKIPPED: "The EFS backup was skipped, because another one of this stack was still running.",
-}
-
-ADVICE = {
-    SUCCESS: "Nothing is to be done.",
-    "Incomplete": "The next backup carries on where this one stopped. If this repeats, choose a longer backup window.",
-    UNSUCCESSFUL: (
-        "Check that the source's mount targets are in the stack's subnets and let in the stack's security group by NFS"
-        " (TCP 2049). No snapshot was changed."
-    ),
-    "fpsync failed": "The log has the error. The next backup carries on where this one stopped.",
-    "Rsync Delete Incomplete": "The log names the files. The next backup tries again.",
-    UNKNOWN: "Look at the instance's log. The next backup carries on where this one stopped.",
-    SKIPPED: "If this repeats, choose a shorter backup window or a less frequent schedule.",
-}
-
-LAUNCH_ADVICE = (
-    "Amazon EC2 gave this reason. Try again later, choose another instance type in the template's mapping, or other"
-    " subnets. No snapshot was changed."
-)
+LONGEST_REASON = 2_000
 
 
 @dataclass(frozen=True)
@@ -59,90 +25,106 @@ class Mail:
     message: str
 
 
-def final_mail(settings: Settings, item: Item, lease: Lease | None) -> Mail:
-    """Given a backup's last item, and its lease if that is known, return the mail that says how it ended."""
-    status = item["BackupStatus"]
-    message = _message(status, lease)
-    lines = [
-        message,
-        "",
-        *_facts(settings, item),
-        "",
-        "What to do: " + _advice(status, lease),
-        "",
-        "The backup's record:",
-        json.dumps(item | {"Message": message}, indent=2, sort_keys=True),
+def final_mail(settings: Settings, item: Item) -> Mail:
+    """Given a backup's last item, return the mail that says how it ended."""
+    status, reason = item["BackupStatus"], item.get("Reason", "")[:LONGEST_REASON]
+    sections = [
+        what_happened(status, reason) + _what_there_is(settings, item),
+        _facts(settings, item),
+        f"What to do: {what_to_do(status, reason)}",
+        _logs(settings, item),
+        _restore(settings, item),
+        _record(item, MESSAGES.get(status, f"The EFS backup ended with the status {status}.")),
     ]
-    return Mail(_subject(settings, status, item["BackupId"]), "\n".join(lines)[:LONGEST_MESSAGE])
+    text = "\n\n".join(section for section in sections if section)
+    return Mail(_subject(settings, status, item["BackupId"]), text[:LONGEST_MESSAGE])
 
 
-def skipped_mail(settings: Settings, item: Item, reason: str) -> Mail:
-    """Given the item of a start that was refused and why, return the mail that says so."""
-    lines = [
-        MESSAGES[SKIPPED],
-        f"Why: {reason}.",
-        "",
-        *_facts(settings, item),
-        "",
-        "What to do: " + ADVICE[SKIPPED],
-        "",
-        "The backup's record:",
-        json.dumps(item | {"Message": MESSAGES[SKIPPED]}, indent=2, sort_keys=True),
+def skipped_mail(settings: Settings, item: Item) -> Mail:
+    """Given the item of a start that was refused, with the reason, return the mail that says so."""
+    sections = [
+        what_happened(SKIPPED, item["Reason"][:LONGEST_REASON]),
+        _facts(settings, item),
+        f"What to do: {what_to_do(SKIPPED, item['Reason'])}",
+        _record(item, MESSAGES[SKIPPED]),
     ]
-    return Mail(_subject(settings, SKIPPED, item["BackupId"]), "\n".join(lines))
+    return Mail(_subject(settings, SKIPPED, item["BackupId"]), "\n\n".join(sections)[:LONGEST_MESSAGE])
 
 
 def restore_launch_mail(stack: str, cause: str) -> Mail:
     """Return the mail that says that a restore's instance cannot be launched."""
-    lines = [
+    sections = [
         "The EFS restore was unsuccessful: its instance could not be launched. Nothing was changed on the source.",
-        f"Why: {cause}",
-        "",
-        "What to do: "
-        + LAUNCH_ADVICE.replace(" No snapshot was changed.", " Then delete this stack and launch it again."),
+        f"Amazon EC2 gave this reason: {cause[:LONGEST_REASON]}",
+        "What to do: delete this stack, and launch it again later, with another Instance Type, or in other Subnets.",
     ]
-    return Mail(_plain_subject(f"EFS restore {UNSUCCESSFUL}: {stack}"), "\n".join(lines)[:LONGEST_MESSAGE])
+    return Mail(_plain_subject(f"EFS restore {UNSUCCESSFUL}: {stack}"), "\n\n".join(sections)[:LONGEST_MESSAGE])
 
 
-def _launch_failed(status: str, lease: Lease | None) -> bool:
-    return status == UNSUCCESSFUL and lease is not None and bool(lease.launch_failure) and not lease.instance_id
+def _what_there_is(settings: Settings, item: Item) -> str:
+    """Return, as the sentence that follows, what the backup left, if that is known and its own words do not say it."""
+    status, published = item["BackupStatus"], "SnapshotId" in item or "NumberOfFiles" in item
+    if status == SUCCESS:
+        return f" The new snapshot is {settings.folder_label}/{settings.interval}.0 on {settings.backup_efs}."
+    if status in (INCOMPLETE, UNSUCCESSFUL, FPSYNC_FAILED) and not published:
+        return " No snapshot was published, and none was changed."
+    return ""
 
 
-def _message(status: str, lease: Lease | None) -> str:
-    if _launch_failed(status, lease) and lease:
-        return f"The EFS backup was unsuccessful: its instance could not be launched. {lease.launch_failure}"
-    if lease and lease.reason:
-        # What the instance itself says of a failure is more exact than what its status says.
-        return f"{MESSAGES.get(status, f'The EFS backup ended with the status {status}.')} {lease.reason}"
-    return MESSAGES.get(status, f"The EFS backup ended with the status {status}.")
-
-
-def _advice(status: str, lease: Lease | None) -> str:
-    if _launch_failed(status, lease):
-        return LAUNCH_ADVICE
-    return ADVICE.get(status, "Look at the instance's log.")
-
-
-def _facts(settings: Settings, item: Item) -> list[str]:
+def _facts(settings: Settings, item: Item) -> str:
     facts = [
         ("Stack", settings.stack),
         ("Backup", item["BackupId"]),
-        ("Status", item.get("BackupStatus", "")),
+        ("Status", item["BackupStatus"]),
         ("Source", f"{settings.source_efs} {settings.prefix}"),
-        ("Backups on", settings.backup_efs),
+        ("Backups on", f"{settings.backup_efs} {settings.folder_label}/{settings.interval}.N"),
+        ("Snapshot", item.get("SnapshotId", "")),
         ("Started", _utc(item.get("BackupStartTime"))),
         ("Ended", _utc(item.get("BackupStopTime"))),
+        ("Took", _span(item.get("BackupStartTime"), item.get("BackupStopTime"))),
         ("Files", _count(item.get("NumberOfFiles"))),
         ("Files transferred", _count(item.get("NumberOfFilesTransferred"))),
         ("Size", _size(item.get("TotalFileSize"))),
         ("Size transferred", _size(item.get("TotalTransferredFileSize"))),
-        ("Log", item.get("EC2Logs", f"bucket {settings.log_bucket}, prefix ec2-logs/")),
+        ("Estimated cost", item.get("EstimatedCost", "")),
     ]
-    return [f"{name + ':':<19}{value}" for name, value in facts if value]
+    return "\n".join(f"{name + ':':<19}{value}" for name, value in facts if value)
+
+
+def _logs(settings: Settings, item: Item) -> str:
+    console, bucket = settings.restore.console, settings.log_bucket
+    address = urlsplit(item.get("EC2Logs", ""))
+    uploaded = address.scheme == "https"
+    log = console.log(bucket, unquote(address.path[1:])) if uploaded else console.logs(bucket, "ec2-logs/")
+    return f"Log:               {log}\nLogs of the copy:  {console.logs(bucket, 'efs-backup-log/')}"
+
+
+def _restore(settings: Settings, item: Item) -> str:
+    snapshot = item.get("SnapshotId")
+    if not snapshot:
+        return ""
+    link = settings.restore.to(snapshot)
+    return f"To restore this snapshot, or a part of it, open the form of a restore stack:\n{link}"
+
+
+def _record(item: Item, message: str) -> str:
+    """Return the item as the published solution sent it, with the message of its status."""
+    return "The backup's record:\n" + json.dumps(item | {"Message": message}, indent=2, sort_keys=True)
 
 
 def _utc(time: str | None) -> str:
-    return f"{time} UTC" if time else ""
+    return f"{moment_of(time):%Y-%m-%d %H:%M:%S} UTC" if time else ""
+
+
+def _span(start: str | None, stop: str | None) -> str:
+    """Return how long it took, like 1 h 41 min, or 41 min 7 s."""
+    if not start or not stop:
+        return ""
+    seconds = max(0, int((moment_of(stop) - moment_of(start)) / timedelta(seconds=1)))
+    if not seconds:
+        return ""
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s"
 
 
 def _count(number: int | None) -> str:

@@ -92,6 +92,21 @@ class Group:
         return not self.instances
 
 
+@dataclass(frozen=True)
+class History:
+    """When the last complete snapshot was finished, and which skipped backups' mails are still to be sent."""
+
+    last_success: datetime | None
+    untold: tuple[str, ...]
+
+    @classmethod
+    def from_items(cls, items: list[Item]) -> History:
+        """Given the items of successes, and those with a claim on their mail, return what they say together."""
+        ends = [moment_of(item["BackupStopTime"]) for item in items if status_of(item) == SUCCESS]
+        untold = tuple(item["BackupId"] for item in items if status_of(item) == SKIPPED)
+        return cls(max(ends, default=None), untold)
+
+
 def new_item(settings: Settings, backup_id: str, now: datetime) -> Item:
     """Return the item of a backup that starts now, with what is known before it has run."""
     return {
@@ -129,9 +144,21 @@ def last_status(lease: Lease, item: Item | None) -> str:
     """Return the status a backup ends with: its own, else what is known from outside."""
     if status := status_of(item):
         return status
-    if lease.launch_failure and not lease.instance_id:
-        return UNSUCCESSFUL
-    return UNKNOWN
+    return UNSUCCESSFUL if _never_launched(lease) else UNKNOWN
+
+
+def last_reason(lease: Lease, item: Item | None) -> str | None:
+    """Return why a backup ended as it did, in a sentence or two, None if nobody knows or it was a success."""
+    status = last_status(lease, item)
+    if status == SUCCESS:
+        return None
+    if status == UNSUCCESSFUL and _never_launched(lease):
+        return f"The instance could not be launched: {lease.launch_failure}"
+    return lease.reason
+
+
+def _never_launched(lease: Lease) -> bool:
+    return bool(lease.launch_failure) and not lease.instance_id
 
 
 def timestamp(time: datetime) -> str:

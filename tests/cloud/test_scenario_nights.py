@@ -62,7 +62,8 @@ def test_a_night_from_the_schedule_to_the_mail(backups: BackupStack) -> None:
     (mail,) = backups.mails
     assert mail.to == EMAIL
     assert mail.subject == f"EFS backup Success: {item['BackupId']} of nightly"
-    assert mail.body.startswith("The EFS backup was successful.\n") and item["EC2Logs"] in mail.body
+    assert mail.body.startswith("The EFS backup was successful. ") and item["EC2Logs"] in mail.body
+    assert f"param_SnapshotId={item['SnapshotId']}&" in mail.body
     assert backups.leftovers() == []
 
 

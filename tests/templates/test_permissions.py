@@ -57,7 +57,7 @@ def nights(make: Callable[..., Cloud]) -> Cloud:
     cloud.advance(minutes=16)
     cloud.invoke(cloud.launch_failed())
     cloud.invoke({"mode": "backup", "action": "stop"})
-    cloud.invoke({"mode": "backup", "action": "check"})
+    cloud.invoke(cloud.CHECK)
     return cloud
 
 

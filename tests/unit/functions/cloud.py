@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 from botocore.awsrequest import AWSResponse
@@ -214,6 +214,9 @@ class Cloud:
         raise AssertionError("not reached")
 
     # ---- events
+
+    CHECK: ClassVar[dict[str, Any]] = {"mode": "backup", "action": "check"}
+    """What comes every hour."""
 
     def start_event(self, number: int | None = None) -> dict[str, Any]:
         number = next(self.numbers) if number is None else number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ ENVIRONMENT = {
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[str]:
     """The address of a moto server, to which every AWS call of this process goes."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request would be most of the work
     server = ThreadedMotoServer(ip_address="localhost", port=0)
     server.start()
     _, port = server.get_host_and_port()

@@ -10,8 +10,6 @@ import pytest
 from moto.sns.models import Subscription, sns_backends
 from tests.unit.functions.cloud import ACCOUNT, NIGHT, REGION, Cloud, client, moto_group
 
-CHECK = {"mode": "backup", "action": "check"}
-
 
 def made_at_noon(cloud: Cloud) -> None:
     """The stack, and so its group, was made on the day before the first night."""
@@ -29,7 +27,7 @@ def published(cloud: Cloud) -> dict[str, tuple[float, str]]:
 
 
 def hours_overdue(cloud: Cloud) -> float:
-    cloud.invoke(CHECK)
+    cloud.invoke(cloud.CHECK)
     value, unit = published(cloud)["HoursOverdue"]
     assert unit == "None"
     return value
@@ -115,7 +113,7 @@ def test_an_address_that_never_confirmed_is_told(
         made.arn = arn
     caplog.set_level(logging.WARNING, "orchestrator")
 
-    cloud.invoke(CHECK)
+    cloud.invoke(cloud.CHECK)
 
     assert published(cloud)["UnconfirmedAddresses"] == (len(silent), "Count")
     for address in silent:
@@ -141,7 +139,7 @@ def running(cloud: Cloud) -> tuple[str, str]:
 
 
 def outcome(cloud: Cloud) -> Any:
-    return cloud.invoke(CHECK)["action"]
+    return cloud.invoke(cloud.CHECK)["action"]
 
 
 def test_a_backup_that_runs_is_left_alone(cloud: Cloud, running: tuple[str, str]) -> None:

@@ -107,6 +107,16 @@ def last_failed_launch(cloud: Cloud) -> Event:
     return cloud.launch_failed()
 
 
+def check_after_an_end(cloud: Cloud) -> Event:
+    end_of_a_success(cloud)
+    return cloud.CHECK
+
+
+def check_of_a_lost_stop(cloud: Cloud) -> Event:
+    stop_of_a_running_backup(cloud)
+    return cloud.CHECK
+
+
 STORIES = [
     Story("start", start, succeed, ("Success",)),
     Story("start on an expired lease", start_on_expired_lease, succeed, ("Unknown", "Success")),
@@ -117,6 +127,8 @@ STORIES = [
     Story("stop of a running backup", stop_of_a_running_backup, drain, ("Incomplete",)),
     Story("stop without an instance", stop_without_an_instance, nothing, ("Unknown",)),
     Story("last failed launch", last_failed_launch, nothing, ("Unsuccessful",)),
+    Story("check after an end", check_after_an_end, nothing, ("Success",)),
+    Story("check of a lost stop", check_of_a_lost_stop, drain, ("Incomplete",)),
 ]
 
 MakeCloud = Callable[..., Cloud]
@@ -189,7 +201,9 @@ def test_a_function_that_dies_after_any_call_is_completed_when_tried_again(story
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda s: s.name)
-def test_a_function_that_dies_for_good_is_made_up_for_by_the_next_night(story: Story, make_cloud: MakeCloud) -> None:
+def test_a_function_that_dies_for_good_is_made_up_for_by_the_next_hour_and_night(
+    story: Story, make_cloud: MakeCloud
+) -> None:
     for number, call in enumerate(calls_of(story, make_cloud), start=1):
         cloud = make_cloud()
         event = story.before(cloud)
@@ -202,6 +216,7 @@ def test_a_function_that_dies_for_good_is_made_up_for_by_the_next_night(story: S
         cloud.advance(hours=24)
         cloud.invoke(cloud.start_event(99))
         cloud.run_to_success()
+        cloud.invoke(cloud.CHECK)
         for backup, item in cloud.items.items():
             assert item.get("BackupStatus"), f"{backup} has no status after death behind {call}"
             assert cloud.mails_about(backup), f"no mail about {backup} after death behind {call}"

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from tests.unit.functions.cloud import Calls, Cloud
 from tests.unit.functions.test_orchestrator_faults import (
+    check_after_an_end,
     end_of_a_success,
     last_failed_launch,
     start_on_expired_lease,
+    start_on_live_lease,
     stop_of_a_running_backup,
     stop_without_an_instance,
 )
@@ -51,6 +53,14 @@ def an_end(cloud: Cloud, event: Event) -> Event:
     return cloud.terminated("i-0123456789abcdef0")
 
 
+def a_check(cloud: Cloud, event: Event) -> Event:
+    return cloud.CHECK
+
+
+def check_of_nothing(cloud: Cloud) -> Event:
+    return cloud.CHECK
+
+
 def to_the_end(cloud: Cloud) -> None:
     """The group obeys, the stop rule fires as long as it is there, and then there is one more night."""
     for _ in range(4):
@@ -86,13 +96,16 @@ def overlap(cloud: Cloud, event: Event, number: int, meanwhile: Event) -> None:
         cloud.invoke_until_done(late)
 
 
-@pytest.mark.parametrize("second", [the_same, another_start, a_stop, an_end], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("second", [the_same, another_start, a_stop, an_end, a_check], ids=lambda f: f.__name__)
 @pytest.mark.parametrize(
     "first",
     [
         first_start,
         start_on_expired_lease,
+        start_on_live_lease,
         end_of_a_success,
+        check_after_an_end,
+        check_of_nothing,
         stop_of_a_running_backup,
         stop_without_an_instance,
         last_failed_launch,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,9 +17,7 @@ from environment import ConfigurationError
 from orchestrator.config import Settings
 from orchestrator.drain import drain_command
 from orchestrator.events import InstanceTerminating, InvalidEventError, LaunchFailed, Start, Stop, parse
-from orchestrator.mail import MESSAGES, final_mail, restore_launch_mail, skipped_mail
 from orchestrator.schedule import backup_id, cron, lease_end, stop_again, stop_time
-from orchestrator.state import Lease
 from orchestrator.usage import report
 
 ENVIRONMENT = {
@@ -154,46 +151,6 @@ class TestTimes:
 
     def test_a_cron_expression_names_one_minute_in_utc(self) -> None:
         assert cron(datetime(2027, 1, 2, 3, 4, tzinfo=UTC)) == "cron(4 3 2 1 ? 2027)"
-
-
-class TestMails:
-    @pytest.mark.parametrize("status", sorted(set(MESSAGES) - {"Skipped"}))
-    def test_every_status_has_a_mail_of_its_own(self, status: str) -> None:
-        mail = final_mail(SETTINGS, ITEM | {"BackupStatus": status}, None)
-
-        assert mail.subject == f"EFS backup {status}: daily-20261123T020000Z-5f2c7a10 of nightly"
-        assert mail.message.startswith(MESSAGES[status] + "\n")
-        assert "What to do: " in mail.message
-        assert "Started:           2026-11-23T02:00:00 UTC" in mail.message
-        assert "Files:             1,234,567" in mail.message
-        assert "Size:              5.0 TiB" in mail.message
-        assert "Size transferred:  1023 bytes" in mail.message
-        assert "https://bucket.s3.eu-west-1.amazonaws.com/ec2-logs/x.log" in mail.message
-
-    def test_the_messages_are_all_different(self) -> None:
-        assert len(set(MESSAGES.values())) == len(MESSAGES)
-
-    def test_the_record_follows_as_json_with_the_message(self) -> None:
-        message = final_mail(SETTINGS, ITEM, None).message
-        record = json.loads(message[message.index("{") :])
-        assert record == ITEM | {"Message": MESSAGES["Success"]}
-
-    @given(stack=st.text(min_size=1, max_size=200), status=st.text(min_size=1, max_size=300))
-    def test_a_subject_is_what_sns_takes(self, stack: str, status: str) -> None:
-        settings = Settings.from_environment(ENVIRONMENT | {"STACK_NAME": stack})
-        for mail in (
-            final_mail(settings, ITEM | {"BackupStatus": status}, None),
-            skipped_mail(settings, ITEM, "another one runs"),
-            restore_launch_mail(stack, "no capacity"),
-        ):
-            assert 0 < len(mail.subject) < 100
-            assert mail.subject.isascii()
-            assert mail.subject.isprintable()
-            assert len(mail.message.encode()) < 256 * 1024
-
-    def test_a_long_reason_does_not_make_a_mail_too_long(self) -> None:
-        lease = Lease("b", end=NIGHT, stop_time=NIGHT, reason="€" * 300_000)
-        assert len(final_mail(SETTINGS, ITEM, lease).message.encode()) < 256 * 1024
 
 
 def test_only_the_fields_of_the_guide_are_sent() -> None:
