@@ -24,7 +24,7 @@ from efs_backup.pure.errors import BackupError
 
 _PAUSES = (5.0, 20.0)
 _MOUNT_SECONDS = 150.0
-_UNMOUNT_SECONDS = 30.0
+_UNMOUNT_SECONDS = 10.0
 
 
 class MountError(BackupError):

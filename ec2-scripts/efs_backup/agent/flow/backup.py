@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import traceback
 from dataclasses import replace
-from typing import Any
 
 from efs_backup.agent.effects.aws import AwsError, RefusedError
 from efs_backup.agent.effects.engine import listed_snapshots
@@ -45,6 +44,7 @@ class InstanceBackup:
         """Nothing is done yet."""
         self._settings, self._instance = settings, instance
         self._began = time.time()
+        self._watch = Watch(instance, settings.drain)
 
     def run(self) -> bool:
         """Do it all; False if the group's capacity is another instance's matter."""
@@ -55,10 +55,10 @@ class InstanceBackup:
         run = Run(work.backup_id, self._began, known)
         self._instance.notes.write(RUN, {"backup_id": run.backup_id, "began": run.began, "known": known})
         say(f"backup {run.backup_id}: the work must end by {timestamp(work.deadline)}Z")
-        watch = Watch(self._instance, work.deadline, self._settings.drain)
+        self._watch.deadline = work.deadline
         table = self._settings.table if known else None
         telling = Telling(self._settings, self._instance, table, run.backup_id)
-        outcome = self._outcome(watch, telling)
+        outcome = self._outcome(telling)
         telling.end(outcome.status, time.time() - self._began, outcome.report)
         return BackupEnding(self._settings, self._instance, run).end(outcome)
 
@@ -72,7 +72,7 @@ class InstanceBackup:
                     return self._claim_once()
                 except RefusedError:
                     say("the lease changed while it was read: looking again")
-            return Nothing("the lease keeps changing: another instance is at work")
+            return Nothing("the lease keeps changing: another instance is at work", others=True)
         except AwsError as error:
             say(f"{error}; the backup is made all the same")
             settings, me = self._settings, self._instance.id
@@ -106,37 +106,40 @@ class InstanceBackup:
         if nothing.backup_id and nothing.status:
             run = Run(nothing.backup_id, self._began, known=True)
             return BackupEnding(self._settings, self._instance, run).end(Outcome(nothing.status))
-        empty_group(self._instance, self._settings.group)
+        if not nothing.others:
+            empty_group(self._instance, self._settings.group)
         self._instance.notes.write(ENDED, {"status": None})
-        return True
+        return not nothing.others
 
     # ---- the work
 
-    def _outcome(self, watch: Watch, telling: Telling) -> Outcome:
+    def _outcome(self, telling: Telling) -> Outcome:
         """Do the work; whatever goes wrong becomes an outcome."""
         try:
-            with mounted(self._settings, self._instance, watch, writable=BACKUP):
-                if watch.stop() is not None:
+            with mounted(self._settings, self._instance, self._watch, writable=BACKUP):
+                if self._watch.stop() is not None:
                     return Outcome(INCOMPLETE)
-                outcome = self._back_up(watch, telling)
-                self._list_snapshots(outcome)
-                return outcome
+                return self._back_up(telling)
         except MountError as error:
             return Outcome(UNSUCCESSFUL, str(error))
         except Exception as error:  # noqa: BLE001  whatever it is, the run must end in a status and a log
             traceback.print_exc()
             return Outcome(INCOMPLETE, sentence(f"The agent on the instance failed: {error!r}"))
 
-    def _back_up(self, watch: Watch, telling: Telling) -> Outcome:
+    def _back_up(self, telling: Telling) -> Outcome:
         settings = self._settings
         words = [
             "backup", "--source", SOURCE, "--backup", BACKUP, "--source-id", settings.source_efs,
             "--folder-label", settings.label, "--interval", settings.interval, "--retain", str(settings.retain),
         ]  # fmt: skip
-        outcome = outcome_of(run_engine(words, watch, telling.progress))
+        ended = run_engine(words, self._watch, telling.progress)
+        outcome = outcome_of(ended)
+        cost = self._cost(outcome)
+        if ended.report is not None or not ended.stopped:
+            # A run that was stopped before it published anything has changed nothing, and may have little time left.
+            self._list_snapshots((ended.report or {}).get("id"), cost)
         reason = in_terms_of(outcome.reason, {SOURCE: settings.source_efs, BACKUP: settings.backup_efs})
-        cost = {"EstimatedCost": self._cost(outcome)}
-        return replace(outcome, reason=reason, attributes={**outcome.attributes, **cost})
+        return replace(outcome, reason=reason, attributes={**outcome.attributes, "EstimatedCost": cost})
 
     def _cost(self, outcome: Outcome) -> str:
         usage = Usage(
@@ -149,16 +152,13 @@ class InstanceBackup:
         )
         return estimated_cost(usage, self._settings.prices)
 
-    def _list_snapshots(self, outcome: Outcome) -> None:
+    def _list_snapshots(self, published: str | None, cost: str) -> None:
         """Tell the widget which snapshots there are now."""
         settings = self._settings
         listed = listed_snapshots(BACKUP, settings.label, settings.interval)
         if listed is None:
             return
-        attributes: dict[str, Any] = dict(outcome.attributes)
-        document = snapshots_document(
-            listed, attributes.get("SnapshotId"), attributes["EstimatedCost"], f"{timestamp(time.time())}Z"
-        )
+        document = snapshots_document(listed, published, cost, f"{timestamp(time.time())}Z")
         try:
             self._instance.aws.put_json(settings.log_bucket, KEY, document)
         except AwsError as error:

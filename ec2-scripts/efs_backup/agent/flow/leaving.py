@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 from efs_backup.agent.effects.aws import AwsError
@@ -42,6 +43,8 @@ def leave(instance: Instance, group: str, hook: str | None, is_ours: bool) -> No
 
     ``is_ours``: the capacity is this instance's to set; it is set again as long as nothing happens.
     """
+    # There is no work left to stop: a signal may end this process.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     again = time.monotonic() + _AGAIN_SECONDS
     while instance.sign("autoscaling/target-lifecycle-state") != "Terminated":
         time.sleep(_LOOK_SECONDS)

@@ -39,23 +39,23 @@ class InstanceRestore:
         """Nothing is done yet."""
         self._settings, self._instance = settings, instance
         self._began = time.time()
+        self._watch = Watch(instance, _DRAIN_MINUTES)
 
     def run(self) -> None:
         """Do it all."""
         self._instance.notes.write(RUN, {"began": self._began})
-        watch = Watch(self._instance, None, _DRAIN_MINUTES)
         telling = Telling(self._settings, self._instance, None, "")
-        outcome = self._outcome(watch, telling)
+        outcome = self._outcome(telling)
         telling.end(outcome.status, time.time() - self._began, outcome.report)
-        end_restore(self._settings, self._instance, outcome, self._began, watch)
+        end_restore(self._settings, self._instance, outcome, self._began, self._watch)
 
-    def _outcome(self, watch: Watch, telling: Telling) -> RestoreOutcome:
+    def _outcome(self, telling: Telling) -> RestoreOutcome:
         """Do the work; whatever goes wrong becomes an outcome."""
         settings = self._settings
         try:
             words = restore_words(settings, SOURCE, BACKUP)
-            with mounted(settings, self._instance, watch, writable=SOURCE):
-                outcome = restore_outcome(run_engine(words, watch, telling.progress))
+            with mounted(settings, self._instance, self._watch, writable=SOURCE):
+                outcome = restore_outcome(run_engine(words, self._watch, telling.progress))
         except (MountError, UsageError) as error:
             return RestoreOutcome(UNSUCCESSFUL, sentence(str(error)))
         except Exception as error:  # noqa: BLE001  whatever it is, the run must end in a mail and a log

@@ -15,9 +15,11 @@ _LOOK_SECONDS = 3.0
 class Watch:
     """Looks at the metadata every few seconds, and at the clock and the signals at each call."""
 
-    def __init__(self, instance: Instance, deadline: float | None, drain_minutes: float) -> None:
+    def __init__(self, instance: Instance, drain_minutes: float) -> None:
         """Take over SIGTERM and SIGINT: they ask for the work to stop."""
-        self._instance, self._deadline, self._drain = instance, deadline, drain_minutes
+        self._instance, self._drain = instance, drain_minutes
+        self.deadline: float | None = None
+        """When the work must end, once that is known."""
         self._told = False
         self._looked = 0.0
         self._signs = Signs()
@@ -31,7 +33,7 @@ class Watch:
             state = self._instance.sign("autoscaling/target-lifecycle-state")
             self._signs = Signs(state, self._instance.sign("spot/instance-action"))
         signs = Signs(self._signs.lifecycle_state, self._signs.spot_action, self._told)
-        return decide_stop(time.time(), self._deadline, self._drain, signs)
+        return decide_stop(time.time(), self.deadline, self._drain, signs)
 
     def _tell(self, _number: int, _frame: FrameType | None) -> None:
         self._told = True

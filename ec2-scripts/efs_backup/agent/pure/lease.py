@@ -46,11 +46,15 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Nothing is to be done, and why; ``status`` is recorded for the backup if it has none."""
+    """Nothing is to be done, and why; ``status`` is recorded for the backup if it has none.
+
+    ``others``: another instance is at work, and the group's capacity is its matter.
+    """
 
     reason: str
     backup_id: str | None = None
     status: str | None = None
+    others: bool = False
 
 
 def work_for(lease: Lease | None, item: Item | None, drain_minutes: int, now: float) -> Work | Nothing:

@@ -62,7 +62,7 @@ def outcome_of(run: EngineRun) -> Outcome:
     if run.status < 0:
         return Outcome(INCOMPLETE, f"The backup process was killed by signal {-run.status}.", seen)
     said = last_words(run)
-    return Outcome(FPSYNC_FAILED if _TOOL.match(said) else UNSUCCESSFUL, sentence(said), seen)
+    return Outcome(FPSYNC_FAILED if _TOOL.match(said) else INCOMPLETE, sentence(said), seen)
 
 
 def last_words(run: EngineRun) -> str:
@@ -91,7 +91,7 @@ def _unreadable(paths: list[str]) -> str:
     shown = ", ".join(f"/{path}" for path in paths[:_NAMED])
     more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
     return sentence(
-        f"{len(paths)} entries of the source could not be read, and are those of the last snapshot: {shown}{more}"
+        f"{counted(len(paths))} of the source could not be read, and taken from the last snapshot: {shown}{more}"
     )
 
 
@@ -116,6 +116,11 @@ def _seen_so_far(progress: Mapping[str, Any] | None) -> dict[str, Any]:
             "NumberOfFilesTransferred": progress["files"],
         }
     return {}
+
+
+def counted(entries: int) -> str:
+    """Return a number of entries in words."""
+    return "1 entry" if entries == 1 else f"{entries:,} entries"
 
 
 def sentence(text: str) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from efs_backup.agent.pure.outcome import INCOMPLETE, SUCCESS, UNSUCCESSFUL, EngineRun, last_words, sentence
+from efs_backup.agent.pure.outcome import INCOMPLETE, SUCCESS, UNSUCCESSFUL, EngineRun, counted, last_words, sentence
 from efs_backup.agent.pure.settings import RestoreSettings
 from efs_backup.pure.errors import CALLERS_MISTAKE, UsageError
 
 _STAYS = "What it had restored by then stays; launch it again to restore the rest."
 _STOPPED = f"It was stopped before its end. {_STAYS}"
 _KILLED = f"Its process was killed by signal {{}}. {_STAYS}"
-_FAILED = "{} entries could not be restored: the log names them."
+_FAILED = "{} could not be restored: the log names them."
 _BEFORE_WRITING = ("there is no snapshot", "nothing was restored")
 """What the engine says of mistakes that it sees before it writes anything."""
 
@@ -34,7 +34,9 @@ def restore_outcome(run: EngineRun) -> RestoreOutcome:
     """Given how the engine ended, return what the mail says."""
     if run.report is not None:
         failed = len(run.report["failed"])
-        return RestoreOutcome(INCOMPLETE if failed else SUCCESS, _FAILED.format(failed) if failed else "", run.report)
+        return RestoreOutcome(
+            INCOMPLETE if failed else SUCCESS, _FAILED.format(counted(failed)) if failed else "", run.report
+        )
     if run.stopped:
         return RestoreOutcome(INCOMPLETE, _STOPPED)
     if run.status < 0:
