@@ -4,10 +4,11 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/pytest
-SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam
+DEPLOYMENT := $(BIN)/python -m deployment
+SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --config-file $(CURDIR)/samconfig.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cloud lint bench release clean
+.PHONY: help setup demo test test-cloud lint bench clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -24,25 +25,51 @@ test: inputs ## every test that needs no virtual machine
 test-cloud: inputs ## the stacks, their functions and the local cloud (being built; not part of `make test` yet)
 	$(PYTEST) -n 2 --dist worksteal tests/cloud tests/templates tests/unit/functions
 
-lint: release ## ruff, mypy, shellcheck; cfn-lint and sam on the templates, as they are and as released
-	@deployment/setup.sh sam
+lint: setup-release setup-sam ## ruff, mypy, shellcheck; cfn-lint and sam on the templates, as they are and as released
+	@$(DEPLOYMENT) fetch
+	@$(DEPLOYMENT) build --release build/release --bucket efs-backup-release
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	shellcheck .ci/run $$(git ls-files '*.sh')
-	$(BIN)/cfn-lint templates/*.template release/*.template
-	$(SAM) validate
-	$(SAM) validate --config-env restore
-	$(SAM) validate --template templates/efs-to-efs-backup.template
-	$(SAM) validate --template templates/efs-to-efs-restore.template
+	$(BIN)/cfn-lint templates/*.template build/release/*.template
+	$(SAM) --template templates/efs-to-efs-backup.template
+	$(SAM) --template templates/efs-to-efs-restore.template
+	$(SAM) --template build/release/efs-to-efs-backup.template
+	$(SAM) --template build/release/efs-to-efs-restore.template --config-env restore
 
-.PHONY: inputs
-inputs: ## fetch what a release is built from, pinned by checksum (the only step of it that uses the network)
+.PHONY: setup-release setup-sam inputs release
+setup-release:
 	@deployment/setup.sh release
-	@$(BIN)/python -m deployment fetch
+setup-sam:
+	@deployment/setup.sh sam
+
+inputs: setup-release ## fetch what a release is built from, pinned by checksum (the only step of it that uses the network)
+	@$(DEPLOYMENT) fetch
 
 release: inputs ## build the release: templates, functions, agent (BUCKET=start of your buckets' names)
-	@$(BIN)/python -m deployment build
+	@$(DEPLOYMENT) build
+
+.PHONY: publish deploy restore backup-now stop-now test-mail
+publish: inputs ## build and upload the release, print launch links (BUCKET=... REGIONS="... | all" ACCESS=private|public|o-...)
+	@$(if $(BUCKET),,echo 'say where: make publish BUCKET=… (its buckets are BUCKET-REGION)' >&2; exit 2)
+	@$(DEPLOYMENT) build
+	@$(DEPLOYMENT) publish
+
+deploy: setup ## create or update a backup stack (STACK=... PARAMETERS=file.json SrcEFS=fs-... Email=...; asks for the rest)
+	@$(DEPLOYMENT) deploy
+
+restore: setup ## create a restore stack (FROM=backup stack, BackupNum=... RestoreSubDir=/home/ ...; asks for the rest)
+	@$(DEPLOYMENT) restore
+
+backup-now: setup ## start a backup (STACK=...)
+	@$(DEPLOYMENT) backup-now
+
+stop-now: setup ## stop the backup that runs; the next one carries on (STACK=...)
+	@$(DEPLOYMENT) stop-now
+
+test-mail: setup ## send a mail to whoever is told about backups (STACK=...)
+	@$(DEPLOYMENT) test-mail
 
 bench: setup ## speed and memory, beside the peers, in one run
 	@$(BIN)/python -m tests.bench

@@ -37,7 +37,7 @@ stamp=.venv/.installed
 if [ ! -e "$stamp" ] || [ setup.cfg -nt "$stamp" ] || [ constraints.txt -nt "$stamp" ]; then
     echo "setup: installing Python packages into .venv (pinned in setup.cfg and constraints.txt)"
     [ -x .venv/bin/python ] || python3 -m venv .venv
-    .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[aws,test,lint]'
+    .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[aws,deploy,test,lint]'
     touch "$stamp"
 fi
 

@@ -37,6 +37,7 @@ def install(resources: Resources, problems: Problems) -> None:
     replace(ResourceMap, "load_parameters", _checked_parameters)
     replace(ResourceMap, "delete", lambda _: _delete_in_reverse(problems))
     replace(Stack, "create_resources", _in_background)
+    replace(Stack, "parameter_list", lambda original: property(lambda self: _written_out(self, original)))
     replace(Stack, "outputs", lambda original: property(lambda self: _if_complete(self, original)))
     replace(Stack, "stack_resources", lambda _: property(_created_resources))
     replace(CloudFormationBackend, "delete_stack", lambda _: _delete_stack)
@@ -165,6 +166,17 @@ def _in_background(original: Callable[..., Any]) -> Callable[..., Any]:
         threading.Thread(target=work, args=(self,), name=self.name, daemon=True).start()
 
     return create_resources
+
+
+def _written_out(stack: Stack, original: Any) -> list[dict[str, Any]]:
+    """Return the values of parameters as they were given: a list is one text with commas."""
+    shown: list[dict[str, Any]] = original.fget(stack)
+    return [
+        {**pair, "ParameterValue": ",".join(pair["ParameterValue"])}
+        if isinstance(pair["ParameterValue"], list)
+        else pair
+        for pair in shown
+    ]
 
 
 def _if_complete(stack: Stack, original: Any) -> Any:

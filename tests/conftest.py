@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from deployment.release import PROJECT
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.command import Pair
@@ -70,8 +69,6 @@ def small_backup() -> Iterator[Pair]:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """A release, for all tests that only read it."""
-    if not (PROJECT / "ec2-scripts" / "boot.sh").exists():
-        pytest.skip("the agent's scripts are not there yet")
     return build_release(tmp_path_factory.mktemp("release") / "release")
 
 

@@ -219,6 +219,17 @@ def test_motos_conditional_writes_are_not_atomic(monkeypatch: pytest.MonkeyPatch
     assert sorted(won) == [0, 1]
 
 
+def test_moto_shows_the_list_of_a_parameter_as_python_writes_it() -> None:
+    declared = {"Subnets": {"Type": "CommaDelimitedList"}}
+    client("cloudformation").create_stack(
+        StackName="stack",
+        TemplateBody=template({"Topic": {"Type": "AWS::SNS::Topic"}}, Parameters=declared),
+        Parameters=[{"ParameterKey": "Subnets", "ParameterValue": "a,b"}],
+    )
+    (stack,) = client("cloudformation").describe_stacks(StackName="stack")["Stacks"]
+    assert stack["Parameters"] == [{"ParameterKey": "Subnets", "ParameterValue": "['a', 'b']"}]
+
+
 def test_moto_runs_functions_only_in_containers() -> None:
     client("iam").create_role(RoleName="worker", AssumeRolePolicyDocument="{}")
     client("lambda").create_function(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tarfile
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from deployment.__main__ import CACHE, INPUTS
 from deployment.build import build
 from deployment.inputs import verified
-from deployment.release import AGENT, Release, project_version
+from deployment.release import AGENT, PROJECT, Release, project_version
 
 BUCKET = "release"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -54,6 +55,23 @@ class Agent:
         """Run the system's Python with the agent's packages and no others."""
         command = ["/usr/bin/python3", "-S", *arguments]
         return subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False)
+
+
+def checkout(place: Path) -> Path:
+    """Copy this source tree: to another folder, with nothing built, and the inputs of a build linked."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=PROJECT,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode().rstrip("\0").split("\0"):
+        if (PROJECT / name).exists():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, place / name)
+    (place / "build").mkdir()
+    (place / "build" / "inputs").symlink_to(INPUTS)
+    return place
 
 
 def build_release(directory: Path, bucket: str = BUCKET) -> Built:

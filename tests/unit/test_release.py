@@ -19,27 +19,10 @@ from deployment.errors import DeploymentError, UsageError
 from deployment.release import AGENT, BACKUP, PROJECT, RESTORE, TEMPLATES, Release, project_version
 from deployment.templates import filled_in
 from tests.support.filesystems import is_root
-from tests.support.release import Agent, Built
+from tests.support.release import Agent, Built, checkout
 from tests.support.tree import assert_same, snapshot_of
 
 needs_root = pytest.mark.skipif(not is_root(), reason="namespaces take root")
-
-
-def checkout(place: Path) -> Path:
-    """This source tree once more: in another folder, with other times, and nothing built."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=PROJECT,
-        capture_output=True,
-        check=True,
-    )
-    for name in listed.stdout.decode().rstrip("\0").split("\0"):
-        if (PROJECT / name).exists():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT / name, place / name)
-    (place / "build").mkdir()
-    (place / "build" / "inputs").symlink_to(PROJECT / "build" / "inputs")
-    return place
 
 
 @needs_root
@@ -253,7 +236,7 @@ def test_a_release_that_was_changed_is_not_used(built: Built, tmp_path: Path) ->
 
 def test_a_build_that_fails_leaves_the_old_release(built: Built, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(built.directory, tmp_path / "release"))
-    command: list[str | Path] = [sys.executable, "-m", "deployment", "build", "--directory", copied]
+    command: list[str | Path] = [sys.executable, "-m", "deployment", "build", "--release", copied]
     ran = subprocess.run(command, cwd=PROJECT, env={"PATH": ""}, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert re.fullmatch(r"deployment: \S+ is not installed: install it with: deployment/setup.sh release\n", ran.stderr)

@@ -1,0 +1,108 @@
+"""Launches stacks from a published release: `make deploy`, `make restore`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from deployment import stacks
+from deployment.aws import Account
+from deployment.checksums import read_release
+from deployment.errors import DeploymentError, UsageError
+from deployment.links import Region, launch_link, template_url
+from deployment.notices import confirmed
+from deployment.parameters import (
+    Ask,
+    Parameter,
+    Values,
+    check_names,
+    declared,
+    from_environment,
+    given_to_make,
+    mapping,
+    read_file,
+    resolved,
+)
+from deployment.release import BACKUP, RESTORE, Release
+from deployment.stacks import Say, Stack
+
+OWN_VARIABLES = ("STACK", "FROM", "PARAMETERS", "REGION")
+"""What make's command line may say besides parameters."""
+
+FROM_PARAMETERS = ("SrcEFS", "IntervalTag", "FolderLabel", "VpcId", "Subnets", "Email", "PermissionsBoundaryArn")
+"""Parameters that both templates have."""
+FROM_OUTPUTS = {"DstEFS": "BackupEFS", "RestoreLogBucket": "LogBucket", "SecurityGroupId": "EFSSecurityGroup"}
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A published release in one region, from which stacks are launched."""
+
+    account: Account
+    directory: Path
+    say: Say
+    ask: Ask | None
+
+    def deploy(self, name: str, file: Path | None) -> Stack:
+        """Create the backup stack with this name, or update it."""
+        release, region, template = self._published(BACKUP)
+        parameters = declared(template)
+        given = self._given(parameters, file)
+        url, cloudformation = template_url(release, region, BACKUP), self.account.client("cloudformation")
+        if stacks.find(cloudformation, name) is None:
+            return stacks.create(cloudformation, name, url, resolved(parameters, given, self.ask), self.say)
+        stack = stacks.existing(cloudformation, name)
+        known = {found.name: stack.parameters[found.name] for found in parameters if found.name in stack.parameters}
+        return stacks.update(cloudformation, stack, url, resolved(parameters, known | given, self.ask), self.say)
+
+    def restore(self, name: str | None, backups: str | None, file: Path | None) -> Stack:
+        """Create a restore stack; what it is not given comes from the backup stack called ``backups``, if any."""
+        release, region, template = self._published(RESTORE)
+        parameters, cloudformation = declared(template), self.account.client("cloudformation")
+        name = name or f"efs-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        if stacks.find(cloudformation, name) is not None:
+            raise UsageError(f"STACK={name}: there is such a stack. A stack restores once: choose another name")
+        found = self.restore_values(stacks.existing(cloudformation, backups)) if backups else {}
+        values = resolved(parameters, found | self._given(parameters, file), self.ask)
+        return stacks.create(cloudformation, name, template_url(release, region, RESTORE), values, self.say)
+
+    def restore_values(self, stack: Stack) -> Values:
+        """Return what a restore stack is told of a backup stack."""
+        values = {name: stack.parameters[name] for name in FROM_PARAMETERS if name in stack.parameters}
+        values["RestorePrefix"] = stack.parameters.get("BackupPrefix", "/")
+        values |= {name: stack.outputs[output] for name, output in FROM_OUTPUTS.items() if output in stack.outputs}
+        topic = stack.outputs.get("SNSTopicArn")
+        return values | ({"NotificationTopic": topic} if topic and confirmed(self.account, topic) else {})
+
+    def restore_link(self, stack: Stack) -> str:
+        """Return the link that opens a restore of a backup stack's newest snapshot, filled in."""
+        release, region, _ = self._published(RESTORE)
+        return launch_link(release, region, RESTORE, self.restore_values(stack))
+
+    def _given(self, parameters: list[Parameter], file: Path | None) -> Values:
+        names = [parameter.name for parameter in parameters]
+        said = read_file(file) if file else {}
+        check_names([*said, *(name for name in given_to_make(os.environ) if name not in OWN_VARIABLES)], names)
+        return said | from_environment(parameters, os.environ)
+
+    def _published(self, name: str) -> tuple[Release, Region, str]:
+        """Return the release, the region, and a template's text as it is published.
+
+        Raises:
+            DeploymentError: it is not published here, or not as it was built.
+        """
+        release = read_release(self.directory)
+        bucket, key = release.bucket_in(self.account.region), release.key(name)
+        advice = f"publish it with: make publish BUCKET={release.bucket}"
+        try:
+            published = self.account.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            raise DeploymentError(f"s3://{bucket}/{key} cannot be read ({error}): {advice}") from error
+        if published != (self.directory / name).read_bytes():
+            raise DeploymentError(f"s3://{bucket}/{key} is not the template in {self.directory}: {advice}")
+        text = published.decode("utf-8")
+        return release, self.account.described(self.account.region, mapping(text, "Partition")), text
