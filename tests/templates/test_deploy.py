@@ -122,7 +122,7 @@ def release(moto_server: str) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("empty.py", "")
-    for name in ("orchestrator", "solution_helper", "ami_info"):
+    for name in ("orchestrator", "solution_helper", "ami_info", "widget"):
         client("s3").put_object(Bucket="release-us-east-1", Key=f"efs-backup/v2.0.0/{name}.zip", Body=packed.getvalue())
 
 
@@ -194,9 +194,10 @@ def test_a_parameter_file_of_the_published_backup_template(
 
 @pytest.mark.usefixtures("custom_resources", "release")
 def test_a_backup_stack_with_every_option(network: Parameters, caplog: pytest.LogCaptureFixture) -> None:
+    given = {"GroupName": "source", "Description": "who may mount the source", "VpcId": network["VpcId"]}
     options = {
         "BackupEFS": "fs-0fedcba9876543210",
-        "SecurityGroupId": "sg-0123456789abcdef0",
+        "SecurityGroupId": client("ec2").create_security_group(**given)["GroupId"],
         "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
         "Dashboard": "No",
         "InstanceType": "c6g.2xlarge",

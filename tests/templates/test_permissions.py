@@ -15,10 +15,12 @@ from tests.templates.reading import ACCOUNT, Stack, backup_stack, restore_stack,
 from tests.templates.reading import BACKUP as BACKUP_TEMPLATE
 from tests.unit.functions.cloud import Calls, Cloud, client, launch_template
 from tests.unit.functions.conftest import http_server, make_cloud, moto_server
+from tests.unit.functions.shown import ENVIRONMENT as WIDGET_ENVIRONMENT
 
 from ami_info import handler as ami_info
 from orchestrator import restore
 from solution_helper import handler as solution_helper
+from widget import handler as widget
 
 __all__ = ["make_cloud", "moto_server"]
 
@@ -172,6 +174,26 @@ def test_the_helper_of_a_restore_stack(helper_properties: dict[str, str]) -> Non
 def test_the_image_function(name: str, moto_server: str) -> None:
     calls = custom_resource_calls(ami_info, "Custom::AMIInfo", InstanceType="c5.xlarge", Architecture="HVM64")
     assert allowed(FULL[name], "AMIInfoRole") == needed(calls) | excused(name, "AMIInfoRole")
+
+
+def test_the_widget_only_reads(make_cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud, bucket = make_cloud(), f"logs-{uuid.uuid4()}"
+    client("s3").create_bucket(Bucket=bucket)
+    stack_variables = {"TABLE_NAME": cloud.name, "TOPIC_ARN": cloud.topic, "LOG_BUCKET": bucket}
+    for name, value in (WIDGET_ENVIRONMENT | stack_variables).items():
+        monkeypatch.setenv(name, value)
+    calls = Calls()
+    with calls.recorded():
+        widget.lambda_handler({}, SimpleNamespace())
+
+    role = "SnapshotWidgetRole"
+    assert allowed(FULL["backup"], role) == needed(calls.made) | excused("backup", role)
+    places = {"EFSDynamoDB.Arn": "table", "EFSLogBucket.Arn": "bucket", "SNSTopic": "topic"}
+    stack = Stack(template(BACKUP_TEMPLATE), backup_stack().parameters, physical=places)
+    assert permits(stack, role, "s3:GetObject", "bucket/snapshots.json")
+    assert not permits(stack, role, "s3:GetObject", "bucket/ec2-logs/x.log")
+    assert permits(stack, role, "dynamodb:Scan", "table")
+    assert permits(stack, role, "sns:ListSubscriptionsByTopic", "topic")
 
 
 def test_the_watch_of_a_restore(make_cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch) -> None:

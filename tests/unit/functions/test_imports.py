@@ -29,7 +29,8 @@ for module in ours:
 
 
 @pytest.mark.parametrize(
-    "module", ["orchestrator.handler", "orchestrator.restore", "solution_helper.handler", "ami_info.handler"]
+    "module",
+    ["orchestrator.handler", "orchestrator.restore", "solution_helper.handler", "ami_info.handler", "widget.handler"],
 )
 def test_a_function_is_cold_when_it_is_imported(module: str) -> None:
     script = CHECK.format(module=module, root=str(LAMBDA))
