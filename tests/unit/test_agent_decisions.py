@@ -233,9 +233,9 @@ def failed_runs() -> Iterator[Any]:
     )  # fmt: skip
     yield pytest.param(
         EngineRun(1, None, "efs-backup: no space left on the file system written to: make room, then run again"),
-        "Incomplete", "No space left on the file system written to: make room, then run again.", id="no space",
+        "Unsuccessful", "No space left on the file system written to: make room, then run again.", id="no space",
     )  # fmt: skip
-    yield pytest.param(EngineRun(3, None, ""), "Incomplete", "The process ended with status 3.", id="without a word")
+    yield pytest.param(EngineRun(3, None, ""), "Unsuccessful", "The process ended with status 3.", id="without a word")
 
 
 @pytest.mark.parametrize(("run", "status", "reason"), list(failed_runs()))

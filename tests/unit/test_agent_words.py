@@ -19,7 +19,7 @@ from efs_backup.agent.pure.snapshots import snapshots_document
 from efs_backup.agent.pure.synclog import synchronization_log
 from efs_backup.agent.pure.usage import restore_usage
 from efs_backup.pure.errors import UsageError
-from orchestrator.mail import MESSAGES
+from orchestrator.words import MESSAGES
 
 DOCS = Path(__file__).parents[2] / "docs"
 BEGAN = 1_795_572_007.0  # 2026-11-25T02:00:07Z

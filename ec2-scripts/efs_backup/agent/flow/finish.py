@@ -13,8 +13,8 @@ from efs_backup.agent.pure.outcome import INCOMPLETE, UNSUCCESSFUL, Outcome
 from efs_backup.agent.pure.restoring import RestoreOutcome
 from efs_backup.agent.pure.settings import BackupSettings, RestoreSettings
 
-_DIED = "The agent on the instance ended before the work did; its log may say why."
-_NEVER_BEGAN = "The agent on the instance ended before it began to work; its log may say why."
+_DIED = "The agent on the instance failed before the work was done; its log may say why."
+_NEVER_BEGAN = "The agent on the instance failed before it began to work; its log may say why."
 
 
 def finish(settings: BackupSettings | RestoreSettings, instance: Instance) -> None:

@@ -62,7 +62,7 @@ def outcome_of(run: EngineRun) -> Outcome:
     if run.status < 0:
         return Outcome(INCOMPLETE, f"The backup process was killed by signal {-run.status}.", seen)
     said = last_words(run)
-    return Outcome(FPSYNC_FAILED if _TOOL.match(said) else INCOMPLETE, sentence(said), seen)
+    return Outcome(FPSYNC_FAILED if _TOOL.match(said) else UNSUCCESSFUL, sentence(said), seen)
 
 
 def last_words(run: EngineRun) -> str:
