@@ -13,8 +13,8 @@ from links import RestoreLink
 class Settings:
     """The settings of a backup stack, as its template passes them to the orchestrator.
 
-    ``window`` and ``drain`` are minutes. ``topic`` is an ARN, ``stop_rule`` and ``group`` are names. ``schedule`` is
-    the expression of the rule that starts backups. ``restore`` makes the links of the mails.
+    ``window`` and ``drain`` are minutes. ``topic`` and ``dead_letters`` are ARNs, ``stop_rule`` and ``group`` names.
+    ``schedule`` is the expression of the rule that starts backups. ``restore`` makes the links of the mails.
     """
 
     stack: str
@@ -22,6 +22,7 @@ class Settings:
     region: str
     group: str
     stop_rule: str
+    dead_letters: str
     table: str
     topic: str
     log_bucket: str
@@ -55,6 +56,7 @@ class Settings:
             region=read.text("AWS_REGION"),
             group=read.text("GROUP_NAME"),
             stop_rule=read.text("STOP_RULE"),
+            dead_letters=read.text("DEAD_LETTERS"),
             table=read.text("TABLE_NAME"),
             topic=read.text("TOPIC_ARN"),
             log_bucket=read.text("LOG_BUCKET"),

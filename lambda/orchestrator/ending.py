@@ -11,12 +11,13 @@ from datetime import datetime
 
 from collector import post
 from orchestrator import usage
-from orchestrator.aws import Aws, Update
+from orchestrator.aws import Aws
 from orchestrator.config import Settings
 from orchestrator.leases import END, OWED, OWED_ATTRIBUTES, Leases
 from orchestrator.mail import final_mail
 from orchestrator.schedule import KEEP_ITEM
 from orchestrator.state import SUCCESS, UNKNOWN, Item, Lease, last_reason, last_status, timestamp
+from orchestrator.table import Table, Update
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Ending:
     """How one invocation ends backups."""
 
     settings: Settings
+    table: Table
     aws: Aws
     leases: Leases
     now: datetime
@@ -38,7 +40,7 @@ class Ending:
             return False
         ended = self.at_the_end(claimed, item)
         if item is None or not ended.keys() <= item.keys():
-            item = self.aws.update(Update(lease.backup_id, put_if_absent=ended))
+            item = self.table.update(Update(lease.backup_id, put_if_absent=ended))
         self.aws.set_capacity(0)
         if claimed.owed_mail and not self.pay_owed_mail(claimed):
             raise RuntimeError(f"the mail about backup {claimed.owed_mail} is just being sent: try again")
@@ -46,7 +48,7 @@ class Ending:
             self.publish(item)
             self.leases.update(lease, {"MailSent": True})
         self.aws.remove_stop_rule()
-        self.aws.release(lease.backup_id)
+        self.table.release(lease.backup_id)
         if self.settings.send_anonymous_data:
             post(self.settings.metrics_url, usage.report(self.settings, item, self.now))
         return True
@@ -62,7 +64,7 @@ class Ending:
         """Send the mail of the backup that the lease was taken from; False if another invocation does."""
         if lease.owed_mail is None or self.leases.claim(lease, OWED) is None:
             return False
-        item = self.aws.read(lease.owed_mail) or {}
+        item = self.table.read(lease.owed_mail) or {}
         self.publish({"BackupId": lease.owed_mail, "BackupStatus": UNKNOWN} | item)
         self.leases.update(lease, {}, OWED_ATTRIBUTES)
         return True

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from orchestrator.aws import Aws, Put, RefusedError, Update
+from orchestrator.aws import Aws
 from orchestrator.config import Settings
 from orchestrator.decide import Action, Decision, launch_series, repeated_start, settle, start_on_lease
 from orchestrator.drain import drain_command
@@ -25,15 +25,17 @@ from orchestrator.measure import backup_sizes
 from orchestrator.refusal import Refusal
 from orchestrator.schedule import backup_id, not_too_soon, stop_again
 from orchestrator.state import RUNNING, SKIPPED, Item, Lease, new_item, new_lease, status_of
+from orchestrator.table import Put, RefusedError, Table, Update
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Flow:
-    """One invocation: the stack's settings, its services, who was invoked and when."""
+    """One invocation: the stack's settings, its table and services, who was invoked and when."""
 
     settings: Settings
+    table: Table
     aws: Aws
     function_arn: str
     invocation: str
@@ -42,17 +44,17 @@ class Flow:
     @cached_property
     def leases(self) -> Leases:
         """The lease, as this invocation changes it."""
-        return Leases(self.aws, self.invocation, self.now)
+        return Leases(self.table, self.invocation, self.now)
 
     @cached_property
     def ending(self) -> Ending:
         """How this invocation ends backups."""
-        return Ending(self.settings, self.aws, self.leases, self.now)
+        return Ending(self.settings, self.table, self.aws, self.leases, self.now)
 
     @cached_property
     def refusal(self) -> Refusal:
         """How this invocation refuses starts."""
-        return Refusal(self.settings, self.aws, self.leases, self.now)
+        return Refusal(self.settings, self.table, self.aws, self.leases, self.now)
 
     def handle(self, request: Request) -> Decision:
         """Do what the request calls for; return what was decided and why. Errors of AWS go up: the event is retried."""
@@ -67,7 +69,7 @@ class Flow:
 
     def _look_around(self) -> None:
         """Do what has to be done every hour, whether a backup runs or not."""
-        history = self.aws.history()
+        history = self.table.history()
         for backup in history.untold:
             self.refusal.complete(backup)
         since = history.last_success or self.aws.group().created or self.now
@@ -79,7 +81,7 @@ class Flow:
         backup = backup_id(self.settings.interval, request.event_id, request.time)
         item, lease = new_item(self.settings, backup, self.now), new_lease(self.settings, backup, self.now)
         try:
-            self.aws.write_all([Put(item, NO_SUCH_ITEM), Put(lease, NO_SUCH_ITEM)])
+            self.table.write_all([Put(item, NO_SUCH_ITEM), Put(lease, NO_SUCH_ITEM)])
         except RefusedError as error:
             own, other = error.items
             if error.refused[0]:
@@ -107,7 +109,7 @@ class Flow:
     def _start_on_lease(self, item: Item, lease: Item, other: Lease | None) -> Decision:
         if other is None:
             raise RuntimeError("the lease was in the way, and is gone now: try again")
-        its_item, group = self.aws.read(other.backup_id), self.aws.group()
+        its_item, group = self.table.read(other.backup_id), self.aws.group()
         decision = start_on_lease(other, its_item, group, self.now)
         if decision.action is Action.TAKE_OVER:
             self._take_over(item, lease, other, its_item)
@@ -124,7 +126,7 @@ class Flow:
         ended = self.ending.at_the_end(other, its_item)
         owed = {} if other.mail_sent else self.leases.claimed(OWED) | {"OwedMail": other.backup_id}
         values = {":other": other.backup_id, ":end": int(other.end.timestamp()), **self.leases.claim_values()}
-        self.aws.write_all(
+        self.table.write_all(
             [
                 Put(item, NO_SUCH_ITEM),
                 Put(lease | owed, f"RunningBackupId = :other AND LeaseEnd = :end AND {free(END)}", values),
@@ -153,7 +155,7 @@ class Flow:
             values={":backup": lease.backup_id},
         )
         try:
-            self.aws.write_all([started, Update(lease.backup_id, put=sizes)] if sizes else [started])
+            self.table.write_all([started, Update(lease.backup_id, put=sizes)] if sizes else [started])
         except RefusedError as error:
             self._undo_start(lease, Lease.from_item(error.items[0]))
             if remove:
@@ -170,7 +172,7 @@ class Flow:
 
     def _settle(self, request: Stop | InstanceTerminated | LaunchFailed | Check) -> Decision:
         lease = self.leases.read()
-        item = self.aws.read(lease.backup_id) if lease else None
+        item = self.table.read(lease.backup_id) if lease else None
         decision = settle(request, lease, item, self.aws.group(), self.now)
         if lease is None:
             if isinstance(request, Stop):

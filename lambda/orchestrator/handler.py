@@ -12,6 +12,7 @@ from orchestrator.aws import Aws
 from orchestrator.config import Settings
 from orchestrator.events import Event, parse
 from orchestrator.flow import Flow
+from orchestrator.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,9 @@ def lambda_handler(event: Event, context: Any) -> dict[str, str]:
         logging.getLogger(logger).setLevel(logging.INFO)
     log.info("event %s", json.dumps(event))
     settings = Settings.from_environment(os.environ)
-    flow = Flow(settings, Aws(settings), context.invoked_function_arn, context.aws_request_id, clock.now())
-    decision = flow.handle(parse(event, context.aws_request_id))
+    request_id = context.aws_request_id
+    flow = Flow(settings, Table(settings.table), Aws(settings), context.invoked_function_arn, request_id, clock.now())
+    decision = flow.handle(parse(event, request_id))
     outcome = {"action": decision.action.value, "reason": decision.reason}
     log.info("outcome %s", json.dumps(outcome))
     return outcome

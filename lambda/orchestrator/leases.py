@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestrator.aws import Aws, RefusedError, Update
 from orchestrator.decide import CLAIM_STALE
 from orchestrator.state import RUNNING, Lease
+from orchestrator.table import RefusedError, Table, Update
 
 NO_SUCH_ITEM = "attribute_not_exists(BackupId)"
 STILL_MINE = "RunningBackupId = :backup"
@@ -30,19 +30,19 @@ OWED_ATTRIBUTES = ("OwedMail", "OwedClaim", "OwedClaimedAt")
 class Leases:
     """The lease as one invocation changes it."""
 
-    aws: Aws
+    table: Table
     invocation: str
     now: datetime
 
     def read(self) -> Lease | None:
         """The lease as it is now."""
-        return Lease.from_item(self.aws.read(RUNNING))
+        return Lease.from_item(self.table.read(RUNNING))
 
     def update(self, lease: Lease, put: dict[str, Any], remove: tuple[str, ...] = ()) -> bool:
         """Change the lease as long as it is this backup's; False if it no longer is."""
         update = Update(RUNNING, put=put, remove=remove, condition=STILL_MINE, values={":backup": lease.backup_id})
         try:
-            self.aws.update(update)
+            self.table.update(update)
         except RefusedError:
             return False
         return True
@@ -56,7 +56,7 @@ class Leases:
             values=self.claim_values() | {":backup": lease.backup_id},
         )
         try:
-            return Lease.from_item(self.aws.update(update))
+            return Lease.from_item(self.table.update(update))
         except RefusedError:
             return None
 

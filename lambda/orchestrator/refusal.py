@@ -11,11 +11,12 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.aws import Aws, Put, RefusedError, Update
+from orchestrator.aws import Aws
 from orchestrator.config import Settings
 from orchestrator.leases import MAIL, NO_SUCH_ITEM, Leases, free
 from orchestrator.mail import skipped_mail
 from orchestrator.state import SKIPPED, Item, timestamp
+from orchestrator.table import Put, RefusedError, Table, Update
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Refusal:
     """How one invocation refuses starts."""
 
     settings: Settings
+    table: Table
     aws: Aws
     leases: Leases
     now: datetime
@@ -36,7 +38,7 @@ class Refusal:
         why = f"{reason[:1].upper()}{reason[1:]}."
         skipped = item | {"BackupStatus": SKIPPED, "BackupStopTime": timestamp(self.now), "Reason": why}
         try:
-            self.aws.put(Put(skipped | self.leases.claimed(MAIL), NO_SUCH_ITEM))
+            self.table.put(Put(skipped | self.leases.claimed(MAIL), NO_SUCH_ITEM))
         except RefusedError:
             log.info("backup %s was recorded by another invocation", item["BackupId"])
             return
@@ -51,7 +53,7 @@ class Refusal:
             values=self.leases.claim_values(),
         )
         try:
-            item = self.aws.update(claim)
+            item = self.table.update(claim)
         except RefusedError:
             return
         self._mail({name: value for name, value in item.items() if name not in CLAIM})
@@ -59,4 +61,4 @@ class Refusal:
     def _mail(self, skipped: Item) -> None:
         mail = skipped_mail(self.settings, skipped)
         self.aws.publish(mail.subject, mail.message)
-        self.aws.update(Update(skipped["BackupId"], remove=CLAIM))
+        self.table.update(Update(skipped["BackupId"], remove=CLAIM))

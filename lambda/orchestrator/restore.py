@@ -16,7 +16,7 @@ import boto3
 
 from environment import Reader
 from orchestrator import clock
-from orchestrator.aws import PATIENT
+from orchestrator.clients import PATIENT
 from orchestrator.events import Event, LaunchFailed, parse
 from orchestrator.mail import restore_launch_mail
 

@@ -1,7 +1,7 @@
 """What is known of a backup: its lease, its item in the table, and the group. Pure.
 
-The table's items are plain dictionaries of strings, whole numbers and booleans here; :mod:`orchestrator.aws` turns them
-into DynamoDB's notation and back. Attribute names are the published ones; times are UTC like 2026-11-23T02:00:00.
+The table's items are plain dictionaries of strings, whole numbers and booleans here; :mod:`orchestrator.table` turns
+them into DynamoDB's notation and back. Attribute names are the published ones; times are UTC like 2026-11-23T02:00:00.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def test_the_alarm_comes_too_when_nothing_of_the_stack_runs(deploy: Deploy) -> N
     backups = deploy()
     cloud = backups.cloud
     for rule in cloud.client("events").list_rules()["Rules"]:
-        if rule["ScheduleExpression"] and backups.stack.name in rule.get("Description", ""):
+        if rule.get("ScheduleExpression") and backups.stack.name in rule.get("Description", ""):
             cloud.client("events").disable_rule(Name=rule["Name"])
 
     cloud.clock.advance(hours=8)

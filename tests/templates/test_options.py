@@ -241,6 +241,7 @@ def test_events_that_fail_go_to_the_queue_and_the_queue_alarms() -> None:
     stack = backup_stack()
     queue = "OrchestratorDeadLetters.Arn"
     assert stack.properties("Orchestrator")["DeadLetterConfig"] == {"TargetArn": queue}
+    assert stack.properties("Orchestrator")["Environment"]["Variables"]["DEAD_LETTERS"] == queue, "for the stop rule"
     for rule in ("EFSBackupStartEvent", "ASGEvent", "EFSBackupCheckEvent"):
         (target,) = stack.properties(rule)["Targets"]
         assert target["DeadLetterConfig"] == {"Arn": queue}

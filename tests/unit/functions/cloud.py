@@ -28,6 +28,7 @@ from orchestrator.handler import lambda_handler
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:efs-nightly"
+DEAD_LETTERS = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letters"
 NIGHT = datetime(2026, 11, 23, 2, 0, 0, tzinfo=UTC)
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -157,6 +158,7 @@ class Cloud:
             "AWS_REGION": REGION,
             "GROUP_NAME": self.group,
             "STOP_RULE": self.stop_rule,
+            "DEAD_LETTERS": DEAD_LETTERS,
             "TABLE_NAME": self.name,
             "TOPIC_ARN": self.topic,
             "LOG_BUCKET": "the-log-bucket",
@@ -231,6 +233,7 @@ class Cloud:
         """What the stop rule would send now."""
         (target,) = client("events").list_targets_by_rule(Rule=self.stop_rule)["Targets"]
         assert target["Arn"] == FUNCTION
+        assert target["DeadLetterConfig"] == {"Arn": DEAD_LETTERS}
         return dict(json.loads(target["Input"]))
 
     def group_event(self, kind: str, **detail: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "AWS_REGION": "eu-west-1",
     "GROUP_NAME": "group",
     "STOP_RULE": "rule",
+    "DEAD_LETTERS": "queue",
     "TABLE_NAME": "table",
     "TOPIC_ARN": "topic",
     "LOG_BUCKET": "bucket",
