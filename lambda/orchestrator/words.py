@@ -32,73 +32,74 @@ MESSAGES = {
 
 @dataclass(frozen=True)
 class Case:
-    """What to do if a backup ended with this status and a reason in which this is found."""
+    """What to do if a backup ended with one of these statuses and a reason in which this is found."""
 
-    status: str
+    statuses: tuple[str, ...]
     reason: str
     advice: str
 
 
+CARRIES_ON = "The next backup carries on where this one stopped."
+
 CASES = (
-    Case(SUCCESS, "", "Nothing."),
+    Case((SUCCESS,), "", "Nothing."),
     Case(
-        INCOMPLETE,
-        "could not be read",
-        "See why root may not read these entries, or why they fail: an access point, a file system policy without"
-        " ClientRootAccess, a damaged entry. Until then every snapshot keeps what the one before it had of them.",
-    ),
-    Case(
-        INCOMPLETE,
-        "killed by signal",
-        "The instance may have run out of memory: the log says so. If this repeats, choose a larger Instance Type. The"
-        " next backup carries on where this one stopped.",
-    ),
-    Case(
-        INCOMPLETE,
-        "agent on the instance failed",
-        "The log has the error. The next backup carries on where this one stopped.",
-    ),
-    Case(
-        INCOMPLETE,
-        "",
-        "The next backup carries on where this one stopped. If this repeats, choose a longer Backup Window, the"
-        " Purchase Option On-Demand if it is Spot, or several stacks with a Backup Prefix each.",
-    ),
-    Case(
-        UNSUCCESSFUL,
+        (UNSUCCESSFUL,),
         "could not be launched",
         "Amazon EC2 gave this reason. Start a backup later, or update the stack with another Instance Type, the"
         " Purchase Option On-Demand, or other Subnets.",
     ),
     Case(
-        UNSUCCESSFUL,
+        (UNSUCCESSFUL,),
         "^The (instance could not fetch|instance could not unpack|agent )",
         "See that the instance reaches Amazon S3: a subnet without internet needs an endpoint for it. Update the stack"
         " with the template of a release whose files are still in its bucket.",
     ),
-    Case(UNSUCCESSFUL, "^The directory .* does not exist", "Update the stack with a Backup Prefix that exists."),
-    Case(UNSUCCESSFUL, "[Nn]o space left", "Make room on the file system that the reason names, then start a backup."),
+    Case((UNSUCCESSFUL,), "^The directory .* does not exist", "Update the stack with a Backup Prefix that exists."),
     Case(
-        UNSUCCESSFUL,
+        (UNSUCCESSFUL,),
         "mount|^$",
         "See that the mount targets of both file systems are in the zones of the stack's Subnets, and that those of the"
         " source let in the stack's security group by NFS (TCP 2049).",
     ),
-    Case(UNSUCCESSFUL, "", "Mend what the reason says; the log has more. The next backup tries again."),
     Case(
-        FPSYNC_FAILED,
-        "",
-        "The log of the synchronization has the error. The next backup carries on where this one stopped. For a file"
-        " system with millions of files, several stacks with a Backup Prefix each take less time.",
+        (INCOMPLETE,),
+        "could not be read",
+        "See why root may not read these entries, or why they fail: an access point, a file system policy without"
+        " ClientRootAccess, a damaged entry. Until then every snapshot keeps what the one before it had of them.",
     ),
-    Case(DELETE_INCOMPLETE, "", "The log names the files. The next backup tries again to remove them."),
     Case(
-        UNKNOWN,
-        "",
-        "Look at the instance's log, and in the activities of the Auto Scaling group for why it went. The next backup"
-        " carries on where this one stopped.",
+        (INCOMPLETE,),
+        "killed by signal",
+        "The instance may have run out of memory: the log says so. If this repeats, choose a larger Instance Type. "
+        + CARRIES_ON,
     ),
-    Case(SKIPPED, "", "If this repeats, choose a shorter Backup Window or a less frequent Backup Schedule."),
+    Case((INCOMPLETE,), "agent on the instance failed", f"The log has the error. {CARRIES_ON}"),
+    Case(
+        (INCOMPLETE, UNSUCCESSFUL),
+        "[Nn]o space left",
+        f"Make room on the file system that the reason names. {CARRIES_ON}",
+    ),
+    Case(
+        (INCOMPLETE,),
+        "^$",
+        f"{CARRIES_ON} If this repeats, choose a longer Backup Window, the Purchase Option On-Demand if it is Spot, or"
+        " several stacks with a Backup Prefix each.",
+    ),
+    Case((INCOMPLETE, UNSUCCESSFUL), "", "Mend what the reason says; the log has more. The next backup tries again."),
+    Case(
+        (FPSYNC_FAILED,),
+        "",
+        f"The log of the copy has the error. {CARRIES_ON} For a file system with millions of files, several stacks with"
+        " a Backup Prefix each take less time.",
+    ),
+    Case((DELETE_INCOMPLETE,), "", "The log names the files. The next backup tries again to remove them."),
+    Case(
+        (UNKNOWN,),
+        "",
+        "Look at the instance's log, and in the activities of the Auto Scaling group for why it went. " + CARRIES_ON,
+    ),
+    Case((SKIPPED,), "", "If this repeats, choose a shorter Backup Window or a less frequent Backup Schedule."),
 )
 """The first that fits holds."""
 
@@ -115,6 +116,6 @@ def what_happened(status: str, reason: str) -> str:
 def what_to_do(status: str, reason: str) -> str:
     """Return what a person should do after a backup with this status and reason."""
     for case in CASES:
-        if case.status == status and re.search(case.reason, reason):
+        if status in case.statuses and re.search(case.reason, reason):
             return case.advice
     return "Look at the instance's log."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -10,12 +11,16 @@ from urllib.parse import parse_qs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.templates.reading import BACKUP
 from tests.unit.functions.test_orchestrator_parts import ENVIRONMENT, SETTINGS
 
+from efs_backup.agent.flow.finish import _NEVER_BEGAN
 from efs_backup.agent.pure.mail import MESSAGES as AGENT_MESSAGES
+from efs_backup.agent.pure.mounting import Mount, no_address, why_not_mounted
+from efs_backup.agent.pure.outcome import EngineRun, outcome_of
 from orchestrator.config import Settings
 from orchestrator.mail import Mail, final_mail, restore_launch_mail, skipped_mail
-from orchestrator.words import MESSAGES
+from orchestrator.words import MESSAGES, what_to_do
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -44,7 +49,7 @@ DONE: Item = {
     "SnapshotId": "20261123T020041Z-6d8c7a",
 }
 COST: Item = {"EstimatedCost": "0.13 USD, and 0.01 USD a month for what it stored"}
-UNREAD = "2 entries of the source could not be read and were carried over from the last snapshot: /a, /b."
+UNREAD = "2 entries of the source could not be read, and taken from the last snapshot: /a, /b."
 NOT_FETCHED = "The instance could not fetch the agent from s3://release-eu-west-1/efs-backup/v2.0.0/agent.tar.gz."
 NOT_MOUNTED = "The file system fs-1 could not be mounted: mount.nfs4: Connection timed out."
 NO_CAPACITY = "The instance could not be launched: We currently do not have sufficient c5.xlarge capacity."
@@ -71,8 +76,8 @@ FINAL: dict[str, Item] = {
     ),
     "unsuccessful-not-launched": ended("Unsuccessful", reason=NO_CAPACITY),
     "unsuccessful-no-agent": ended("Unsuccessful", {"EC2Logs": "not uploaded"}, reason=NOT_FETCHED),
-    "unsuccessful-no-space": ended("Unsuccessful", LOG, reason="No space left on the file system written to, at /x."),
-    "unsuccessful-otherwise": ended("Unsuccessful", LOG, reason="The source is another file system than before."),
+    "incomplete-no-space": ended("Incomplete", LOG, reason="No space left on the file system written to, at /x."),
+    "incomplete-otherwise": ended("Incomplete", LOG, reason="The source is another file system than before."),
     "fpsync-failed": ended("fpsync failed", LOG, reason="fpsync failed with status 1: fpart: out of memory."),
     "rsync-delete-incomplete": ended(
         "Rsync Delete Incomplete", LOG, DONE, reason="The snapshot itself is complete; /x could not be removed."
@@ -166,3 +171,45 @@ def test_a_long_reason_makes_no_mail_too_long(length: int) -> None:
     mail = final_mail(SETTINGS, ended("Unsuccessful", reason="€" * length))
     assert len(mail.message.encode()) < 256 * 1024
     assert "What to do: " in mail.message
+
+
+class TestReasons:
+    """What instances really say leads to the advice that is meant for it."""
+
+    def step(self, golden: str) -> str:
+        """The next step in a golden mail."""
+        text = (GOLDEN / f"{golden}.txt").read_text(encoding="utf-8")
+        return text.partition("What to do: ")[2].partition("\n")[0]
+
+    def test_the_user_data_that_gives_up(self) -> None:
+        reasons = re.findall(r'give_up "([^"]+)"', BACKUP.read_text(encoding="utf-8"))
+        assert len(reasons) == 4
+        for reason in reasons:
+            assert what_to_do("Unsuccessful", reason) == self.step("unsuccessful-no-agent"), reason
+
+    def test_an_agent_that_never_began(self) -> None:
+        assert what_to_do("Unsuccessful", _NEVER_BEGAN) == self.step("unsuccessful-no-agent")
+
+    def test_a_file_system_that_is_not_mounted(self) -> None:
+        mount = Mount("fs-1", "/home", "/mnt", writable=False)
+        for reason in (no_address("fs-1", "no mount target"), why_not_mounted(mount, "mount.nfs4: timed out")):
+            assert what_to_do("Unsuccessful", reason) == self.step("unsuccessful-not-mounted"), reason
+        missing = why_not_mounted(mount, "mount.nfs4: fs-1:/home: No such file or directory")
+        assert what_to_do("Unsuccessful", missing) == self.step("unsuccessful-no-directory"), missing
+
+    @pytest.mark.parametrize(
+        ("run", "golden"),
+        [
+            (
+                EngineRun(1, None, "no space left on the file system, at /x"),
+                "incomplete-no-space",
+            ),
+            (EngineRun(-9, None, ""), "incomplete-killed"),
+            (EngineRun(1, None, "", stopped=True), "incomplete"),
+            (EngineRun(1, None, "the source is another file system"), "incomplete-otherwise"),
+            (EngineRun(1, None, "fpsync failed with status 1"), "fpsync-failed"),
+        ],
+    )
+    def test_an_engine_that_fails(self, run: EngineRun, golden: str) -> None:
+        outcome = outcome_of(run)
+        assert what_to_do(outcome.status, outcome.reason) == self.step(golden), outcome
