@@ -27,7 +27,7 @@ test-cloud: inputs ## the stacks, their functions and the local cloud (being bui
 
 lint: setup-release setup-sam ## ruff, mypy, shellcheck; cfn-lint and sam on the templates, as they are and as released
 	@$(DEPLOYMENT) fetch
-	@$(DEPLOYMENT) build --release build/release --bucket efs-backup-release
+	@RELEASE=build/release $(DEPLOYMENT) build --bucket efs-backup-release
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -73,7 +73,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
-        added.add_argument("--release", type=Path, default=RELEASE, metavar="DIR", help="the release (%(default)s)")
+        release = Path(environment.get("RELEASE") or RELEASE)
+        added.add_argument("--release", type=Path, default=release, metavar="DIR", help="the release (%(default)s)")
         added.set_defaults(run=run)
         return added
 

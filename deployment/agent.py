@@ -17,7 +17,7 @@ SCRIPTS = ("boot.sh", "ssm.sh")
 SOURCE = PROJECT / "ec2-scripts"
 PACKAGE = "efs_backup"
 
-SERVICES = ("autoscaling", "cloudwatch", "dynamodb", "ec2", "efs", "s3", "sns")
+SERVICES = ("autoscaling", "cloudwatch", "dynamodb", "efs", "s3", "sns")
 """The AWS services that the agent calls. botocore describes 400 services in 16 MB; only these go in."""
 
 PURE_PYTHON = "-none-any.whl"

@@ -20,6 +20,7 @@ from deployment.parameters import (
     Parameter,
     Values,
     check_names,
+    check_values,
     declared,
     from_environment,
     given_to_make,
@@ -27,10 +28,11 @@ from deployment.parameters import (
     read_file,
     resolved,
 )
-from deployment.release import BACKUP, RESTORE, Release
+from deployment.release import BACKUP, RESTORE
 from deployment.stacks import Say, Stack
 
-OWN_VARIABLES = ("STACK", "FROM", "PARAMETERS", "REGION")
+OWN_VARIABLES = ("STACK", "FROM", "PARAMETERS", "RELEASE")
+AWS_VARIABLES = "AWS_"
 """What make's command line may say besides parameters."""
 
 FROM_PARAMETERS = ("SrcEFS", "IntervalTag", "FolderLabel", "VpcId", "Subnets", "Email", "PermissionsBoundaryArn")
@@ -49,10 +51,9 @@ class Launcher:
 
     def deploy(self, name: str, file: Path | None) -> Stack:
         """Create the backup stack with this name, or update it."""
-        release, region, template = self._published(BACKUP)
-        parameters = declared(template)
+        parameters = self._declared(BACKUP)
         given = self._given(parameters, file)
-        url, cloudformation = template_url(release, region, BACKUP), self.account.client("cloudformation")
+        url, cloudformation = self._published(BACKUP), self.account.client("cloudformation")
         if stacks.find(cloudformation, name) is None:
             return stacks.create(cloudformation, name, url, resolved(parameters, given, self.ask), self.say)
         stack = stacks.existing(cloudformation, name)
@@ -61,36 +62,55 @@ class Launcher:
 
     def restore(self, name: str | None, backups: str | None, file: Path | None) -> Stack:
         """Create a restore stack; what it is not given comes from the backup stack called ``backups``, if any."""
-        release, region, template = self._published(RESTORE)
-        parameters, cloudformation = declared(template), self.account.client("cloudformation")
+        parameters = self._declared(RESTORE)
+        given = self._given(parameters, file)
+        url, cloudformation = self._published(RESTORE), self.account.client("cloudformation")
         name = name or f"efs-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         if stacks.find(cloudformation, name) is not None:
             raise UsageError(f"STACK={name}: there is such a stack. A stack restores once: choose another name")
         found = self.restore_values(stacks.existing(cloudformation, backups)) if backups else {}
-        values = resolved(parameters, found | self._given(parameters, file), self.ask)
-        return stacks.create(cloudformation, name, template_url(release, region, RESTORE), values, self.say)
+        return stacks.create(cloudformation, name, url, resolved(parameters, found | given, self.ask), self.say)
 
     def restore_values(self, stack: Stack) -> Values:
         """Return what a restore stack is told of a backup stack."""
         values = {name: stack.parameters[name] for name in FROM_PARAMETERS if name in stack.parameters}
         values["RestorePrefix"] = stack.parameters.get("BackupPrefix", "/")
         values |= {name: stack.outputs[output] for name, output in FROM_OUTPUTS.items() if output in stack.outputs}
+        values |= {"SecurityGroupId": group} if (group := stack.parameters.get("SecurityGroupId")) else {}
         topic = stack.outputs.get("SNSTopicArn")
         return values | ({"NotificationTopic": topic} if topic and confirmed(self.account, topic) else {})
 
     def restore_link(self, stack: Stack) -> str:
         """Return the link that opens a restore of a backup stack's newest snapshot, filled in."""
-        release, region, _ = self._published(RESTORE)
-        return launch_link(release, region, RESTORE, self.restore_values(stack))
+        return launch_link(read_release(self.directory), self._region, RESTORE, self.restore_values(stack))
+
+    @property
+    def _region(self) -> Region:
+        return self.account.described(self.account.region, mapping(self._template(BACKUP), "Partition"))
+
+    def _template(self, name: str) -> str:
+        return (self.directory / name).read_text(encoding="utf-8")
+
+    def _declared(self, name: str) -> list[Parameter]:
+        read_release(self.directory)
+        return declared(self._template(name))
 
     def _given(self, parameters: list[Parameter], file: Path | None) -> Values:
-        names = [parameter.name for parameter in parameters]
-        said = read_file(file) if file else {}
-        check_names([*said, *(name for name in given_to_make(os.environ) if name not in OWN_VARIABLES)], names)
-        return said | from_environment(parameters, os.environ)
+        """Return the values that this command was given, each looked at.
 
-    def _published(self, name: str) -> tuple[Release, Region, str]:
-        """Return the release, the region, and a template's text as it is published.
+        Raises:
+            UsageError: a name or a value is wrong.
+        """
+        said = read_file(file) if file else {}
+        variables = [name for name in given_to_make(os.environ) if not name.startswith(AWS_VARIABLES)]
+        names = [parameter.name for parameter in parameters]
+        check_names([*said, *(name for name in variables if name not in OWN_VARIABLES)], names)
+        given = said | from_environment(parameters, os.environ)
+        check_values(parameters, given)
+        return given
+
+    def _published(self, name: str) -> str:
+        """Return the address of a template as it is published.
 
         Raises:
             DeploymentError: it is not published here, or not as it was built.
@@ -104,5 +124,4 @@ class Launcher:
             raise DeploymentError(f"s3://{bucket}/{key} cannot be read ({error}): {advice}") from error
         if published != (self.directory / name).read_bytes():
             raise DeploymentError(f"s3://{bucket}/{key} is not the template in {self.directory}: {advice}")
-        text = published.decode("utf-8")
-        return release, self.account.described(self.account.region, mapping(text, "Partition")), text
+        return template_url(release, self._region, name)

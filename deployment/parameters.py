@@ -128,8 +128,19 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> None:
             raise UsageError(f"{name} is no parameter of the template" + (f": is {close[0]} meant?" if close else ""))
 
 
+def check_values(parameters: Iterable[Parameter], values: Values) -> None:
+    """Refuse values that cannot be.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for parameter in parameters:
+        if parameter.name in values and (complaint := parameter.complaint(values[parameter.name])):
+            raise UsageError(complaint)
+
+
 def resolved(parameters: Iterable[Parameter], values: Values, ask: Ask | None) -> Values:
-    """Return the values, those that are missing and have no default asked for, each looked at.
+    """Return the values, with those that are missing and have no default asked for.
 
     Raises:
         UsageError: a value cannot be, or is missing and nobody can be asked.
@@ -140,9 +151,7 @@ def resolved(parameters: Iterable[Parameter], values: Values, ask: Ask | None) -
         names = ", ".join(parameter.title for parameter in missing)
         raise UsageError(f"no value for {names}: set them as NAME=VALUE, or in a file named by PARAMETERS=")
     complete = {**values, **{parameter.name: ask(parameter) for parameter in missing if ask}}
-    for parameter in parameters:
-        if parameter.name in complete and (complaint := parameter.complaint(complete[parameter.name])):
-            raise UsageError(complaint)
+    check_values(parameters, complete)
     return complete
 
 

@@ -64,8 +64,9 @@ def physical_id(cloudformation: Any, stack: str, resource: str) -> str:
     """Return the name of a stack's resource.
 
     Raises:
-        DeploymentError: the stack has no such resource.
+        DeploymentError: there is no such stack, or it has no such resource.
     """
+    existing(cloudformation, stack)
     try:
         found = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=resource)
     except ClientError as error:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from deployment.links import BEGIN, END
 from deployment.release import PROJECT
-from localcloud import LocalCloud
+from localcloud import LocalCloud, Stack
 from localcloud.solution import Release
 
 DONE, NOT_DONE, BAD_USE = 0, 1, 2
@@ -45,11 +45,12 @@ class Deployment:
         """Return the environment of a person who works in the cloud, with variables of theirs."""
         account = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
         place = {"AWS_ENDPOINT_URL": self.cloud.endpoint, "AWS_REGION": self.cloud.region}
-        return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **account, **place, **variables}
+        own = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "RELEASE": str(self.directory)}
+        return {**own, **account, **place, **variables}
 
     def run(self, command: str, *options: str, **variables: str) -> Finished:
         """Run a command; nobody can be asked anything."""
-        words = [sys.executable, "-m", "deployment", command, "--release", str(self.directory), *options]
+        words = [sys.executable, "-m", "deployment", command, *options]
         ran = subprocess.run(
             words,
             cwd=PROJECT,
@@ -78,6 +79,12 @@ class PublishedRelease(Release):
         """Publish it."""
         notes = readme(cloud.directory / "README.md")
         Deployment(cloud, self.directory).run("publish", "--readme", str(notes)).expect(DONE)
+
+
+def deployed(cloud: LocalCloud, name: str) -> Stack:
+    """Return a stack that was made by a command."""
+    (stack,) = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    return Stack(name, stack["StackId"], {pair["OutputKey"]: str(pair["OutputValue"]) for pair in stack["Outputs"]})
 
 
 @dataclass(frozen=True)
