@@ -22,7 +22,7 @@ demo: setup ## the main job, told step by step
 test: inputs ## every test that needs no virtual machine
 	$(PYTEST) -n 2 --dist worksteal
 
-test-cloud: inputs ## the stacks, their functions and the local cloud (being built; not part of `make test` yet)
+test-cloud: inputs setup-browser ## the stacks, their functions and the local cloud (being built; not part of `make test` yet)
 	$(PYTEST) -n 2 --dist worksteal tests/cloud tests/templates tests/unit/functions
 
 lint: setup-release setup-sam ## ruff, mypy, shellcheck; cfn-lint and sam on the templates, as they are and as released
@@ -38,11 +38,13 @@ lint: setup-release setup-sam ## ruff, mypy, shellcheck; cfn-lint and sam on the
 	$(SAM) --template build/release/efs-to-efs-backup.template
 	$(SAM) --template build/release/efs-to-efs-restore.template --config-env restore
 
-.PHONY: setup-release setup-sam inputs release
+.PHONY: setup-release setup-sam inputs release setup-browser
 setup-release:
 	@deployment/setup.sh release
 setup-sam:
 	@deployment/setup.sh sam
+setup-browser:
+	@deployment/setup.sh browser
 
 inputs: setup-release ## fetch what a release is built from, pinned by checksum (the only step of it that uses the network)
 	@$(DEPLOYMENT) fetch

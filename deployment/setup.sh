@@ -6,13 +6,14 @@ cd "$(dirname "$0")/.."
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-# What some commands need besides, named as arguments: "release" for compilers of both architectures.
+# What some commands need besides, named as arguments: "release" for compilers of both architectures, "browser" for the
+# tests of the dashboard.
 needs() { case " $extras " in *" $1 "*) ;; *) return 1 ;; esac; }
 extras=$*
 for extra in "$@"; do
     case $extra in
-        release | sam) ;;
-        *) echo "setup: $extra is neither release nor sam" >&2; exit 2 ;;
+        release | sam | browser) ;;
+        *) echo "setup: $extra is none of release, sam, browser" >&2; exit 2 ;;
     esac
 done
 
@@ -21,6 +22,9 @@ wanted=(rsync:rsync fpsync:fpart strace:strace shellcheck:shellcheck setpriv:uti
 if needs release; then
     wanted+=(make:make x86_64-linux-gnu-gcc:gcc-x86-64-linux-gnu aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu)
     wanted+=(readelf:binutils qemu-aarch64-static:qemu-user-static)
+fi
+if needs browser; then
+    wanted+=(chromium:chromium)
 fi
 missing=()
 for pair in "${wanted[@]}"; do

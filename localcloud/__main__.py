@@ -89,6 +89,7 @@ def _start(options: argparse.Namespace) -> None:
 def how_to_look_around(cloud: LocalCloud) -> str:
     """Return what a person who sees a running cloud for the first time needs."""
     return f"""The local cloud runs at {cloud.endpoint}; everything it keeps is in {cloud.directory}.
+Its dashboards, for a browser: {cloud.endpoint}/_localcloud/dashboard/
 
   export AWS_ENDPOINT_URL={cloud.endpoint} AWS_DEFAULT_REGION={cloud.region}
   export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test

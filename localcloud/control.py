@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from localcloud.clock import ClockError, iso
 from localcloud.cloud import Cloud, SettleError
+from localcloud.dashboard import Dashboards
 from localcloud.faults import Fault, FaultError
 
 Arguments = dict[str, Any]
@@ -19,6 +20,7 @@ class Control:
     def __init__(self, cloud: Cloud) -> None:
         """Control ``cloud``."""
         self._cloud = cloud
+        self._dashboards = Dashboards(cloud.account, cloud.region, cloud.functions)
         self._verbs: dict[str, Callable[[Arguments], Any]] = {
             "now": lambda _: {"now": cloud.clock.now(), "iso": iso(cloud.clock.now())},
             "advance": lambda a: cloud.clock.advance(float(a["seconds"])),
@@ -57,7 +59,22 @@ class Control:
             known = self._cloud.custom.receive(rest, body)
             start_response("200 OK" if known else "404 Not Found", [("Content-Type", "text/plain")])
             return [b""]
+        if verb == "dashboard":
+            return self._dashboard(rest, _arguments(environ, body), start_response)
         return self._by_verb(verb, _arguments(environ, body), start_response)
+
+    def _dashboard(self, name: str, arguments: Arguments, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a browser: with the list of the dashboards, one of them, or what a button of it called."""
+        if name == "call":
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [self._dashboards.call(arguments["endpoint"], arguments["event"])]
+        try:
+            page = self._dashboards.page(name, arguments.get("theme", "light"))
+        except ValueError as error:
+            start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+            return [f"{error}\n".encode()]
+        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store")])
+        return [page.encode()]
 
     def _by_verb(self, verb: str, arguments: Arguments, start_response: Callable[..., Any]) -> Iterable[bytes]:
         headers = [("Content-Type", "application/json")]

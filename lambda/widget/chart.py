@@ -11,6 +11,7 @@ from widget.markup import Markup, tag
 WIDTH, HEIGHT = 360.0, 110.0
 TOP, BOTTOM = 16.0, 92.0
 FEWEST_SLOTS, WIDEST_GAP = 14, 3.0
+DWARFS, CROSSES = 8, 10.0
 SIZES = (1, 2, 3, 5, 8, 10, 15, 20, 30, 50, 80, 100, 150, 200, 300, 500, 800, 1024)
 DURATIONS = tuple(
     float(number * seconds)
@@ -47,7 +48,7 @@ def chart(measure: Measure, bars: Sequence[Bar]) -> Markup:
     title, words = measure.title, measure.words
     if not bars:
         return tag("figure", tag("figcaption", f"{title}: nothing to show yet"), class_="eb-chart")
-    last, top = bars[-1], measure.ceiling(max(bar.value for bar in bars)) or 1.0
+    last, top = bars[-1], measure.ceiling(_highest([bar.value for bar in bars])) or 1.0
     caption = tag("figcaption", title, " · last ", tag("b", words(last.value)))
     drawing = tag(
         "svg",
@@ -58,6 +59,12 @@ def chart(measure: Measure, bars: Sequence[Bar]) -> Markup:
         aria_label=f"{title}, {len(bars)} backups, the last one {words(last.value)}",
     )
     return tag("figure", caption, drawing, class_="eb-chart")
+
+
+def _highest(values: Sequence[float]) -> float:
+    """The value that the scale must reach: the highest, unless it dwarfs all others, as a first backup does."""
+    first, second = sorted([0.0, *values])[:-3:-1]
+    return second if first > DWARFS * second > 0 else first
 
 
 def round_size(value: float) -> float:
@@ -77,7 +84,8 @@ def _bars(bars: Sequence[Bar], top: float) -> list[Markup]:
     gap = min(WIDEST_GAP, slot / 4)
     drawn = []
     for number, bar in enumerate(bars):
-        height = max((BOTTOM - TOP) * bar.value / top, 1.0)
+        # A bar that is higher than the scale crosses its upper line.
+        height = min(max((BOTTOM - TOP) * bar.value / top, 1.0), BOTTOM - TOP + CROSSES)
         rect = tag(
             "rect",
             tag("title", bar.tip),

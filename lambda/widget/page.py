@@ -149,7 +149,9 @@ def _credits(backup: Backup) -> tuple[str, str]:
     said = f"burst credits of the source: {words.size(before)} before, {words.size(after)} after"
     if before is None or after is None:
         return words.UNKNOWN, said
-    sign = "+" if after >= before else "\N{MINUS SIGN}"
+    if before == after:
+        return "unchanged", said
+    sign = "+" if after > before else "\N{MINUS SIGN}"
     return f"{sign}{words.size(abs(after - before))}", said
 
 

@@ -190,6 +190,26 @@ def test_the_charts_have_a_bar_for_each_backup_as_high_as_its_value() -> None:
     assert "Nov 21" in shown.text
 
 
+def test_a_first_backup_does_not_dwarf_all_others() -> None:
+    copied = [300 << 20, 2 << 20, 1 << 20]
+    nights = tuple(backup(2 - n, bytes_transferred=size) for n, size in enumerate(copied))
+    (_, _, drawn) = bars(Shown(page(SETTINGS, Known(NOW, backups=nights[::-1]), "light")))
+    first, second, third = (float(bar.attributes["height"]) for bar in drawn)
+    assert first == chart.BOTTOM - chart.TOP + chart.CROSSES, "it crosses the upper line"
+    assert second == pytest.approx(2 * third, abs=0.02)
+    assert "300.0 MiB" in drawn[0].text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(10 << 30, 8 << 30, "\N{MINUS SIGN}2.0 GiB"), (8 << 30, 9 << 30, "+1.0 GiB"), (5, 5, "unchanged"), (5, None, "–")],  # noqa: RUF001
+)
+def test_what_a_backup_did_to_the_burst_credits(before: int, after: int | None, said: str) -> None:
+    known = Known(NOW, backups=(backup(0, credits_before=before, credits_after=after),))
+    fact = Shown(page(SETTINGS, known, "light")).all("div", "eb-fact")[-1].text
+    assert fact.startswith(f"{said}burst credits of the source: {words.size(before)} before")
+
+
 @given(value=st.floats(min_value=0.01, max_value=1e15))
 def test_a_scale_ends_above_its_values_and_not_far(value: float) -> None:
     for ceiling in (chart.round_size, chart.round_duration):
