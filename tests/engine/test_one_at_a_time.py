@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.support import calls
-from tests.support.command import LOCKED, Finished, Pair, expect_one_line, finish, start
+from tests.support.command import LOCKED, NOT_DONE, Finished, Pair, expect_one_line, finish, start
 from tests.support.faults import HOLD, Call, Decision, Fail, Supervised, ended, start_supervised, supervise, wait_until
 from tests.support.history import History
 from tests.support.tree import assert_same, snapshot_of
@@ -57,6 +59,22 @@ def test_of_three_runs_at_once_one_works_and_two_say_that_it_does(history: Histo
             expect_one_line(refused)
     assert len(pair.list()) == 1
     assert_same(snapshot_of(pair.source), snapshot_of(pair.snapshot()))
+
+
+def test_a_run_that_waits_for_a_dead_holders_lock_stops_when_it_is_told_to(history: History) -> None:
+    history.night()
+    lock = os.open(f"{history.pair.folder}/.efs-backup/lock", os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = start(*history.pair.arguments("backup"))
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(8)
+        waiting.send_signal(signal.SIGTERM)
+        stopped = finish(waiting, 20).expect(NOT_DONE)
+    finally:
+        os.close(lock)
+    expect_one_line(stopped, "stopped before the end")
+    history.night()
 
 
 def test_a_second_run_says_in_one_line_that_another_works(history: History) -> None:

@@ -90,6 +90,7 @@ class Lock:
             waited = time.monotonic() - began
             if beat != first or waited > DEAD_HOLDER_SECONDS:
                 raise LockedError(f"another run holds the lock {self._path} ({self._holder(beat)}): wait for it to end")
+            self._flag.check()
             time.sleep(_POLL_SECONDS)
 
     def _try(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,14 +44,16 @@ def mounted(settings: Settings, instance: Instance, watch: Watch, writable: str)
 
 def run_engine(words: Sequence[str], watch: Watch, tell: Callable[[dict[str, Any]], None]) -> EngineRun:
     """Run the engine to its end, or stop it in time; ``tell`` gets its progress every second."""
-    began, until = time.time(), None
+    began, until = time.time(), math.inf
     engine = Engine(list(words))
     while not engine.ended(_STEP_SECONDS):
-        if until is None and (stop := watch.stop()) is not None:
-            say(f"the work stops: {stop.reason}")
-            engine.stop()
-            until = stop.until
-        if until is not None and time.time() >= until:
+        if (stop := watch.stop()) is not None:
+            if until == math.inf:
+                say(f"the work stops: {stop.reason}")
+                engine.stop()
+            # A nearer end may come meanwhile: the Spot instance is taken back while the window's end drains.
+            until = min(until, stop.until)
+        if time.time() >= until:
             say("the engine did not stop in time and is killed")
             engine.kill()
         if progress := engine.progress():
