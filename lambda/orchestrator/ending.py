@@ -49,8 +49,7 @@ class Ending:
             self.leases.update(lease, {"MailSent": True})
         self.aws.remove_stop_rule()
         self.table.release(lease.backup_id)
-        if self.settings.send_anonymous_data:
-            post(self.settings.metrics_url, usage.report(self.settings, item, self.now))
+        self.report(item)
         return True
 
     def at_the_end(self, lease: Lease, item: Item | None) -> Item:
@@ -68,6 +67,11 @@ class Ending:
         self.publish({"BackupId": lease.owed_mail, "BackupStatus": UNKNOWN} | item)
         self.leases.update(lease, {}, OWED_ATTRIBUTES)
         return True
+
+    def report(self, item: Item) -> None:
+        """Send the anonymous data about a backup that is over, if it is to be sent. Last: nothing waits for it."""
+        if self.settings.send_anonymous_data:
+            post(self.settings.metrics_url, usage.report(self.settings, item, self.now))
 
     def publish(self, item: Item) -> None:
         """Send the final mail of a backup, unless it is a success and nobody asked to hear of those."""

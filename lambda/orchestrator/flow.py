@@ -135,9 +135,11 @@ class Flow:
         )
         taken = _lease(lease | owed)
         sizes = self._launch(taken)
+        its_last = {"BackupId": other.backup_id} | ended | (its_item or {})
         if owed:
-            self.ending.publish({"BackupId": other.backup_id} | ended | (its_item or {}))
+            self.ending.publish(its_last)
         self._mark_started(taken, sizes, OWED_ATTRIBUTES)
+        self.ending.report(its_last)
 
     def _launch(self, lease: Lease) -> dict[str, Any]:
         """Has the instance come; returns the sizes, as far as they can be had."""

@@ -250,6 +250,23 @@ def test_the_data_about_a_backup_names_nothing(
         assert name not in sent
 
 
+def test_the_data_about_a_backup_whose_lease_was_taken_is_sent_too(
+    make_cloud: Callable[..., Cloud], collector: list[dict[str, object]], collector_url: str
+) -> None:
+    cloud = make_cloud(SEND_ANONYMOUS_DATA="Yes", METRICS_URL=collector_url)
+    cloud.invoke(cloud.start_event())
+    (lost,) = cloud.items
+    cloud.scale_in()
+    cloud.advance(hours=24)
+
+    cloud.invoke(cloud.start_event())
+
+    (report,) = collector
+    data = report["Data"]
+    assert isinstance(data, dict)
+    assert (data["BackupId"], data["BackupStatus"]) == (lost, "Unknown")
+
+
 def test_a_collector_that_answers_500_changes_nothing(
     make_cloud: Callable[..., Cloud], broken_collector_url: str
 ) -> None:
