@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.templates.reading import BACKUP, Stack, backup_stack, restore_stack, template
+from tests.unit.functions.cloud import Cloud
+from tests.unit.functions.conftest import make_cloud, moto_server
 
+from efs_backup.agent.pure.metrics import NAMESPACE, end_metrics, progress_metrics
 from links import RESTORE_PARAMETERS
 from widget.config import Settings
+
+__all__ = ["make_cloud", "moto_server"]
 
 DOCS = Path(__file__).parents[2] / "docs" / "dashboard.md"
 OTHER = "fs-0fedcba9876543210"
@@ -66,6 +72,23 @@ def test_every_metric_is_one_that_aws_or_the_product_emits_with_these_dimensions
             assert (names, values) == (("StackName",), ["nightly"])
         else:
             assert (namespace, name, *names) in BY_AWS
+
+
+def test_the_agent_publishes_what_is_documented_in_these_units() -> None:
+    progress = {"phase": "scan", "files": 5, "bytes": 7, "files_expected": 10, "bytes_expected": 0}
+    report = {"files": 10, "bytes": 20, "files_transferred": 1, "bytes_transferred": 2}
+    published = [*progress_metrics(progress), *end_metrics("Success", 3.0, report)]
+    assert {m.name: m.unit for m in published} == documented("agent")
+    assert NAMESPACE == "EFS-Backup"
+
+
+def test_the_orchestrator_publishes_what_is_documented_in_these_units(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud()
+    cloud.invoke({"mode": "backup", "action": "check"})
+    (sent,) = [given for call, given in cloud.calls.parameters if call == "cloudwatch:PutMetricData"]
+    assert sent["Namespace"] == "EFS-Backup"
+    assert {m["MetricName"]: m["Unit"] for m in sent["MetricData"]} == documented("orchestrator")
+    assert {tuple(d["Name"] for d in m["Dimensions"]) for m in sent["MetricData"]} == {("StackName",)}
 
 
 def test_the_dashboards_show_all_that_is_measured() -> None:
