@@ -16,6 +16,7 @@ from orchestrator.config import Settings
 from orchestrator.events import InstanceTerminating
 from orchestrator.schedule import cron
 from orchestrator.state import Group
+from subscriptions import Subscription
 
 log = logging.getLogger(__name__)
 
@@ -102,11 +103,11 @@ class Aws:
         """Send a mail to everyone who subscribed to the stack's topic."""
         self._sns.publish(TopicArn=self.settings.topic, Subject=subject, Message=message)
 
-    def subscriptions(self) -> list[tuple[str, str]] | None:
-        """Return address and ARN of each subscription to the stack's topic, None if they cannot be had."""
+    def subscriptions(self) -> list[Subscription] | None:
+        """Return the subscriptions of the stack's topic, None if they cannot be had."""
         pages = self._sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=self.settings.topic)
         try:
-            return [(s["Endpoint"], s["SubscriptionArn"]) for page in pages for s in page["Subscriptions"]]
+            return [Subscription(s["Endpoint"], s["SubscriptionArn"]) for page in pages for s in page["Subscriptions"]]
         except (ClientError, BotoCoreError) as error:
             log.warning("the subscriptions cannot be had: %s", error)
             return None

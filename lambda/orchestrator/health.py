@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from orchestrator.aws import Aws, Metric
 from orchestrator.config import Settings
 from orchestrator.overdue import hours_overdue
+from subscriptions import unconfirmed
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +26,3 @@ def publish_health(settings: Settings, aws: Aws, since: datetime, now: datetime)
             log.warning("no mail goes to %s: the subscription was not confirmed", ", ".join(silent))
         metrics.append(Metric("UnconfirmedAddresses", len(silent), "Count"))
     aws.publish_metrics(metrics, now)
-
-
-def unconfirmed(email: str, subscriptions: list[tuple[str, str]]) -> list[str]:
-    """Given the stack's address and what is subscribed (address and ARN), return the addresses that get no mail.
-
-    A subscription that nobody confirms has no ARN but a word, and vanishes after two days; the stack's own address is
-    missing then.
-    """
-    confirmed = {address.lower() for address, arn in subscriptions if arn.startswith("arn:")}
-    wanted = {email.lower()} | {address.lower() for address, arn in subscriptions if arn == "PendingConfirmation"}
-    return sorted(wanted - confirmed)

@@ -86,14 +86,6 @@ class Lease:
     stopping: bool
 
 
-@dataclass(frozen=True)
-class Subscription:
-    """A subscription of the stack's topic: who, and whether the confirmation mail was answered."""
-
-    address: str
-    confirmed: bool
-
-
 def parse_snapshots(text: bytes) -> tuple[Snapshot, ...]:
     """Given the agent's list, return the snapshots, newest first.
 

@@ -10,8 +10,9 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from subscriptions import Subscription
 from widget.config import Settings
-from widget.history import Item, Subscription
+from widget.history import Item
 
 SNAPSHOTS = "snapshots.json"
 """The key of the list of the snapshots in the log bucket (docs/dashboard.md)."""
@@ -54,10 +55,9 @@ class Sources:
         return [{name: plain(value) for name, value in item.items()} for item in found]
 
     def subscriptions(self) -> list[Subscription]:
-        """Return the mail subscriptions of the topic. One that is pending has a word in place of its ARN."""
+        """Return the subscriptions of the topic."""
         found = self._pages("sns", "list_subscriptions_by_topic", "Subscriptions", TopicArn=self.settings.topic)
-        mails = [s for s in found if s["Protocol"].startswith("email") and s["SubscriptionArn"] != "Deleted"]
-        return [Subscription(s["Endpoint"], s["SubscriptionArn"].startswith("arn:")) for s in mails]
+        return [Subscription(s["Endpoint"], s["SubscriptionArn"]) for s in found]
 
     def _pages(self, service: str, call: str, what: str, **parameters: str) -> list[dict[str, Any]]:
         subject = {"dynamodb": f"The table {self.settings.table}", "sns": "The topic of the mails"}[service]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from subscriptions import Subscription, unconfirmed
 from widget import words
-from widget.history import SKIPPED, SUCCESS, Backup, Lease, Snapshot, Subscription
+from widget.history import SKIPPED, SUCCESS, Backup, Lease, Snapshot
 
 GOOD, WARNING, BAD, NEUTRAL = "good", "warning", "bad", "neutral"
 
@@ -157,15 +158,9 @@ def failures(known: Known) -> list[Backup]:
 
 def subscription_warning(subscriptions: Iterable[Subscription] | None, email: str) -> str | None:
     """Return what is wrong with who gets the mails, None if nothing is or nobody knows."""
-    if subscriptions is None:
+    if subscriptions is None or not (silent := unconfirmed(email, subscriptions)):
         return None
-    subscriptions = list(subscriptions)
-    pending = [s.address for s in subscriptions if not s.confirmed]
-    if pending:
-        return (
-            f"{', '.join(pending)} never confirmed the subscription, and gets no mails: follow the link in the mail "
-            "with the subject “AWS Notification - Subscription Confirmation”."
-        )
-    if not subscriptions:
-        return f"Nobody gets the mails: the subscription of {email} was not confirmed in time. Subscribe it anew."
-    return None
+    return (
+        f"{', '.join(silent)} never confirmed the subscription, and gets no mails: follow the link in the mail "
+        "“AWS Notification - Subscription Confirmation”, or subscribe the address anew if that is two days old."
+    )

@@ -21,6 +21,7 @@ from tests.unit.functions.shown import (
     snapshot_list,
 )
 
+from subscriptions import Subscription
 from widget import chart, style, words
 from widget.config import Settings
 from widget.history import (
@@ -28,7 +29,6 @@ from widget.history import (
     HistoryError,
     Lease,
     Snapshot,
-    Subscription,
     parse_backups,
     parse_lease,
     parse_snapshots,
@@ -136,14 +136,14 @@ def test_a_snapshot_goes_with_the_backup_that_made_it() -> None:
 
 
 def test_an_address_that_never_confirmed_is_named_and_its_restores_ask_anew() -> None:
-    pending = Subscription("new@example.com", False)
-    sentence = subscription_warning((Subscription("ops@example.com", True), pending), "ops@example.com")
-    assert sentence is not None
-    assert "new@example.com never confirmed" in sentence
-    assert "ops@example.com" not in sentence
-    assert "Nobody gets the mails" in (subscription_warning((), "ops@example.com") or "")
-    assert subscription_warning((Subscription("ops@example.com", True),), "ops@example.com") is None
-    assert subscription_warning(None, "ops@example.com") is None
+    email = SETTINGS.email
+    pending = Subscription("new@example.com", "PendingConfirmation")
+    confirmed = Subscription(email.upper(), "arn:aws:sns:us-east-1:123456789012:topic:1")
+    sentence = subscription_warning((confirmed, pending), email) or ""
+    assert sentence.startswith("new@example.com never confirmed")
+    assert (subscription_warning((), email) or "").startswith(f"{email} never confirmed"), "it is void after two days"
+    assert subscription_warning((confirmed,), email) is None
+    assert subscription_warning(None, email) is None
 
     def topic(*subscriptions: Subscription) -> str | None:
         shown = Shown(page(SETTINGS, Known(NOW, (snapshot(0),), subscriptions=subscriptions), "light"))
@@ -151,7 +151,7 @@ def test_an_address_that_never_confirmed_is_named_and_its_restores_ask_anew() ->
 
     assert topic(pending) is None
     assert topic() is None
-    assert topic(pending, Subscription("ops@example.com", True)) == SETTINGS.topic
+    assert topic(pending, confirmed) == SETTINGS.topic
 
 
 # ---- what is drawn
