@@ -13,7 +13,7 @@ from efs_backup.effects.frames import FrameReader, FrameWriter, unsealed_frames
 from efs_backup.pure.block import Block, DirectoryAttributes, bucket_of, buckets_for, decode, encode
 from efs_backup.pure.catalog import Catalog, Journal, Move, Snapshot, parse_catalog, parse_journal
 from efs_backup.pure.errors import BackupError, FormatError, UsageError
-from efs_backup.pure.fpsync import parse_line, runs_by_directory, unescaped, without
+from efs_backup.pure.fpsync import counted, parse_line, runs_by_directory, unescaped, without
 from efs_backup.pure.layout import checked_interval, checked_label
 from efs_backup.pure.records import Record
 
@@ -153,3 +153,17 @@ def test_a_label_that_is_no_directory_name_is_refused(label: str) -> None:
 def test_an_interval_that_cannot_name_snapshots_is_refused(interval: str) -> None:
     with pytest.raises(UsageError, match="interval"):
         checked_interval(interval)
+
+
+def test_progress_counts_files_and_the_bytes_of_regular_ones() -> None:
+    checksum = b"d41d8cd98f00b204e9800998ecf8427e"
+    said = b"".join(
+        (
+            checksum + b":1200:./a/file\n",
+            b" " * 32 + b":40:./a/link\n",
+            b":4096:./a/\n",
+            checksum + b":34:./a/with:colons:12\n",
+        )
+    )
+    assert counted(said) == (3, 1234)
+    assert counted(b"") == (0, 0)

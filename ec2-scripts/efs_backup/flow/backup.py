@@ -337,13 +337,6 @@ class BackupRun:
 
     def _transfer(self, trees: Trees, ledger: Ledger, finished: str, files: int) -> None:
         workers = workers_for(self.options.workers, [self.options.source, self.options.backup])
-        done = 0
-
-        def on_finished(lines: int) -> None:
-            nonlocal done
-            done += lines
-            self.progress.update(done, 0)
-
         try:
             descriptor = os.open(finished, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with first_copy.begin_finished_log(descriptor) as log:
@@ -351,7 +344,7 @@ class BackupRun:
                 work.mkdir()
                 first_copy.Transfer(
                     self.tools, lambda: trees.source, trees.staging, workers.jobs, files, self.source_status, work, log,
-                    (self.lock.descriptor,), self.flag, on_finished,
+                    (self.lock.descriptor,), self.flag, self.progress.update,
                     Path(self.options.log_directory) if self.options.log_directory else None,
                 ).run(ledger)  # fmt: skip
         except OSError as error:

@@ -34,6 +34,43 @@ exit status: 0 done; 1 not done, or only in part; 2 a mistake in the call; 75 an
 """
 
 
+_VERBS = {
+    "backup": (
+        "make a snapshot of the source",
+        """\
+  efs-backup backup --source /mnt/source --backup /mnt/backup
+  efs-backup backup --source /mnt/source --backup /mnt/backup --interval weekly --retain 4
+""",
+    ),
+    "list": (
+        "show the snapshots",
+        """\
+  efs-backup list --backup /mnt/backup
+  efs-backup list --backup /mnt/backup --interval weekly --json
+""",
+    ),
+    "verify": (
+        "hold snapshots against their checksums",
+        """\
+  efs-backup verify --backup /mnt/backup
+  efs-backup verify --backup /mnt/backup --all
+  efs-backup verify --backup /mnt/backup --number 0 --source /mnt/source
+""",
+    ),
+    "restore": (
+        "bring a snapshot, or a part of it, back",
+        """\
+  what would be done:      efs-backup restore --backup /mnt/backup --source /mnt/source --dry-run
+  one directory:           efs-backup restore --backup /mnt/backup --source /mnt/source --number 1 --subdir /home/
+  one file of it:          efs-backup restore --backup /mnt/backup --source /mnt/source --subdir /home/ --path notes.txt
+  beside the live tree:    efs-backup restore --backup /mnt/backup --source /mnt/source --to /mnt/source/restored
+  exactly as it was:       efs-backup restore --backup /mnt/backup --source /mnt/source --delete
+""",
+    ),
+}
+"""What each verb does, and calls of it that work."""
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = _Parser(
@@ -44,10 +81,18 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"efs-backup {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    _add_backup(verbs.add_parser("backup", help="make a snapshot of the source"))
-    _add_list(verbs.add_parser("list", help="show the snapshots"))
-    _add_verify(verbs.add_parser("verify", help="hold snapshots against their checksums"))
-    _add_restore(verbs.add_parser("restore", help="bring a snapshot, or a part of it, back"))
+    for add, (verb, (says, examples)) in zip(
+        (_add_backup, _add_list, _add_verify, _add_restore), _VERBS.items(), strict=True
+    ):
+        add(
+            verbs.add_parser(
+                verb,
+                help=says,
+                description=f"{says[0].upper()}{says[1:]}.",
+                epilog=f"examples:\n{examples}",
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+        )
     return top
 
 
@@ -97,10 +142,15 @@ def _add_list(verb: argparse.ArgumentParser) -> None:
 
 
 def _list(words: argparse.Namespace) -> int:
-    from efs_backup.flow.inventory import inventory
+    from efs_backup.flow.inventory import HEAD, inventory
 
     found = inventory(words.backup, checked_label(words.folder_label), checked_interval(words.interval))
-    _say(words, found.to_plain(), found.lines)
+    if found.snapshots and not words.json and sys.stdout.isatty():
+        from efs_backup.flow.terminal import show_table  # rich takes a tenth of a second to import
+
+        show_table(HEAD, found.rows())
+    else:
+        _say(words, found.to_plain(), found.lines)
     return DONE
 
 

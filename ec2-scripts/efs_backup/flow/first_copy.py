@@ -17,7 +17,16 @@ from efs_backup.effects.processes import Binding
 from efs_backup.effects.stop import StopFlag
 from efs_backup.flow.workbench import EARLIER
 from efs_backup.pure.errors import BackupError, SpaceError, ToolError
-from efs_backup.pure.fpsync import Paths, prepare_arguments, run_arguments, runs_by_directory, unescaped, without
+from efs_backup.pure.fpsync import (
+    Paths,
+    counted,
+    prepare_arguments,
+    run_arguments,
+    runs_by_directory,
+    transfer_arguments,
+    unescaped,
+    without,
+)
 from efs_backup.pure.layout import join
 
 _BYTES_PER_FILE = 1024
@@ -64,13 +73,17 @@ class Transfer:
     finished_log: IO[bytes]
     inherit: tuple[int, ...]
     flag: StopFlag
-    on_finished: Callable[[int], None]
+    tell: Callable[[int, int], None]
+    """Told how many files, and bytes in them, are done."""
     log_directory: Path | None = None
     _offsets: dict[str, int] = field(default_factory=dict)
     _seen: float = 0.0
     _moved: float = 0.0
     _free: int = 0
-    _lines: int = 0
+    _spoke: bool = False
+    """Whether rsync has said of anything, be it a directory, that it moved it."""
+    _files: int = 0
+    _bytes: int = 0
 
     def run(self, ledger: Ledger) -> None:
         """Transfer everything but the second and further names of files that have several.
@@ -83,15 +96,22 @@ class Transfer:
         log_path = self.work / "fpsync.log"
         try:
             with log_path.open("ab") as log:
-                self._call(prepare_arguments(self._paths(), self.jobs, files_per_part(self.files, self.jobs)), log)
-                run = self._prepared_run()
-                self._leave_out(run, followers(ledger))
-                status = self._call(run_arguments(self._paths(), self.jobs, run), log)
-                self._tail(run)
-                if status != 0 and self._lines == 0:
+                status = self._transfer(log, followers(ledger))
+                self._tail_all()
+                if status != 0 and not self._spoke:
                     raise self._useless(status)
         finally:
             self._keep_logs(log_path)
+
+    def _transfer(self, log: IO[bytes], left_out: set[int]) -> int:
+        """Have fpsync list and transfer; in two steps only where names must be taken out of its lists in between."""
+        parts = (self._paths(), self.jobs, files_per_part(self.files, self.jobs))
+        if not left_out:
+            return self._call(transfer_arguments(*parts), log)
+        self._call(prepare_arguments(*parts), log)
+        run = self._prepared_run()
+        self._leave_out(run, left_out)
+        return self._call(run_arguments(self._paths(), self.jobs, run), log)
 
     def _paths(self) -> Paths:
         return Paths("/source", "/target", "/work", self.tools.rsync)
@@ -154,8 +174,6 @@ class Transfer:
 
     def _leave_out(self, run: str, left_out: set[int]) -> None:
         """Take the names that will be hard links out of the lists: each inode is transferred once."""
-        if not left_out:
-            return
         for part in (self.work / "shared" / "parts" / run).iterdir():
             listed = part.read_bytes()
             marks = (key_of(_relative(name), 0) in left_out for name in listed.split(b"\0")[:-1])
@@ -166,28 +184,28 @@ class Transfer:
         self.flag.check()
         if time.monotonic() - self._seen >= _TAIL_SECONDS:
             self._seen = time.monotonic()
-            runs = self.work / "shared" / "log"
-            moved = sum(self._tail(run.name) for run in (runs.iterdir() if runs.is_dir() else ()))
+            moved = self._tail_all()
             free = os.statvfs(self.target).f_bfree
             if moved or free != self._free or not self._moved:
                 self._free, self._moved = free, time.monotonic()
         return time.monotonic() - self._moved < _STALLED_SECONDS
 
-    def _tail(self, run: str) -> int:
-        """Append to the log of finished files what rsync has said since the last look; return how many lines."""
-        lines = 0
-        for path in (self.work / "shared" / "log" / run).glob("*.stdout"):
+    def _tail_all(self) -> int:
+        """Append to the log of finished files what rsync has said since the last look; return how many files."""
+        before = self._files
+        for path in (self.work / "shared" / "log").glob("*/*.stdout"):
             with path.open("rb") as file:
                 file.seek(self._offsets.get(str(path), 0))
                 said = file.read()
             whole = said[: said.rfind(b"\n") + 1]
             self._offsets[str(path)] = self._offsets.get(str(path), 0) + len(whole)
             self.finished_log.write(whole)
-            lines += whole.count(b"\n")
+            self._spoke = self._spoke or bool(whole)
+            files, count = counted(whole)
+            self._files, self._bytes = self._files + files, self._bytes + count
         self.finished_log.flush()
-        self._lines += lines
-        self.on_finished(lines)
-        return lines
+        self.tell(self._files, self._bytes)
+        return self._files - before
 
     def _keep_logs(self, log_path: Path) -> None:
         if self.log_directory is None:
@@ -201,8 +219,12 @@ class Transfer:
 
 
 def files_per_part(files: int, jobs: int) -> int:
-    """Return how many files fpsync puts into one part: large parts cost less, each job should get several."""
-    return max(500, min(10_000, files // (jobs * 2) + 1))
+    """Return how many files fpsync puts into one part.
+
+    Each part costs fpsync a pause of its own, so each job gets one, as long as a part's list stays small; parts of
+    large files are cut by fpsync's own limit of bytes.
+    """
+    return max(500, min(50_000, files // jobs + 1))
 
 
 def followers(ledger: Ledger) -> set[int]:

@@ -13,6 +13,9 @@ from efs_backup.flow.verdicts import read_verdict
 from efs_backup.pure.catalog import Snapshot
 from efs_backup.pure.report import duration, size
 
+HEAD = ("SNAPSHOT", "FINISHED", "AGE", "FILES", "SIZE", "STATUS", "VERIFIED", "ID")
+"""What the columns of the table are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -41,14 +44,15 @@ class Inventory:
         """Return the inventory as what JSON has words for."""
         return {"snapshots": [asdict(s) for s in self.snapshots]}
 
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the cells of a table for a person, a row for each snapshot, below HEAD."""
+        return [_row(self.interval, s) for s in self.snapshots]
+
     def lines(self) -> list[str]:
-        """Return the inventory as a table for a person."""
+        """Return the inventory as a table for a person, in lines of text."""
         if not self.snapshots:
             return ["no snapshots yet"]
-        rows = [
-            ("SNAPSHOT", "FINISHED", "AGE", "FILES", "SIZE", "STATUS", "VERIFIED", "ID"),
-            *(_row(self.interval, s) for s in self.snapshots),
-        ]
+        rows = [HEAD, *self.rows()]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -356,13 +356,6 @@ class _Restore:
         return replace(trees, copied=str(index))
 
     def _transfer(self, trees: Restoring, ledger: Ledger, finished: Path, files: int) -> None:
-        done = 0
-
-        def on_finished(lines: int) -> None:
-            nonlocal done
-            done += lines
-            self.progress.update(done, 0)
-
         work = self.work / "fpsync"
         work.mkdir()
         workers = workers_for(self.options.workers, [self.options.backup, self.root])
@@ -380,7 +373,7 @@ class _Restore:
                 log,
                 (),
                 self.flag,
-                on_finished,
+                self.progress.update,
                 log_directory,
             ).run(ledger)
 

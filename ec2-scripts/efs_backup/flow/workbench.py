@@ -9,7 +9,6 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from efs_backup.effects.frames import FrameReader
 from efs_backup.effects.manifest import Manifest
@@ -51,10 +50,10 @@ class Workbench:
         It is made after the workers have started, and opened when the first directory is compared.
         """
         path = self.trees.copied
-        if path is None or not os.path.exists(path):
-            return None
+        if path is None or self._copied is not None:
+            return self._copied
         with self._opening:
-            if self._copied is None:
+            if self._copied is None and os.path.exists(path):
                 self._copied = FrameReader(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
             return self._copied
 
@@ -114,7 +113,7 @@ def finished_files(index: FrameReader | None, path: str) -> dict[str, CopiedFile
         bucket = first
         while index is not None and (lines := index.get(path, bucket)) is not None:
             for line in lines.splitlines(keepends=True):
-                if (file := parse_line(line)) is not None:
-                    found[os.fsdecode(os.path.basename(file.path))] = replace(file, earlier=first == EARLIER)
+                if (file := parse_line(line, earlier=first == EARLIER)) is not None:
+                    found[os.fsdecode(os.path.basename(file.path))] = file
             bucket += 1
     return found

@@ -43,14 +43,19 @@ class Paths:
     rsync: str
 
 
-def prepare_arguments(paths: Paths, jobs: int, files_per_part: int) -> list[str]:
-    """Return the arguments that have fpsync list the source into parts, without transferring anything yet."""
+def transfer_arguments(paths: Paths, jobs: int, files_per_part: int) -> list[str]:
+    """Return the arguments that have fpsync list the source into parts and transfer each as soon as it is listed."""
     return [
-        "-v", "-p", "-T", paths.rsync, "-n", str(jobs), "-f", str(files_per_part),
+        "-v", "-T", paths.rsync, "-n", str(jobs), "-f", str(files_per_part),
         "-t", f"{paths.work}/queue", "-d", f"{paths.work}/shared",
         "-o", " ".join(RSYNC_OPTIONS), "-O", f"-x|{_NOTHING_IS_CALLED_THIS}",
         f"{paths.source}/", f"{paths.target}/",
     ]  # fmt: skip
+
+
+def prepare_arguments(paths: Paths, jobs: int, files_per_part: int) -> list[str]:
+    """Return the arguments that have fpsync list the source into parts, without transferring anything yet."""
+    return ["-p", *transfer_arguments(paths, jobs, files_per_part)]
 
 
 def run_arguments(paths: Paths, jobs: int, run: str) -> list[str]:
@@ -69,16 +74,29 @@ class CopiedFile:
     """It was transferred by an earlier run, which was cut off."""
 
 
-def parse_line(line: bytes) -> CopiedFile | None:
+def parse_line(line: bytes, earlier: bool = False) -> CopiedFile | None:
     """Return the file in one line of --out-format, None for directories and for what has no checksum."""
     checksum, _, rest = line.rstrip(b"\n").partition(b":")
     size, _, name = rest.partition(b":")
     if len(checksum) != _CHECKSUM_HEX or not size.isdigit() or not name or name.endswith(b"/"):
         return None
     try:
-        return CopiedFile(unescaped(name), int(size), bytes.fromhex(checksum.decode("ascii")))
+        return CopiedFile(unescaped(name), int(size), bytes.fromhex(checksum.decode("ascii")), earlier)
     except ValueError:
         return None
+
+
+def counted(lines: bytes) -> tuple[int, int]:
+    """Return how many files whole lines of --out-format are about (directories left out), and the bytes in them."""
+    files = count = 0
+    for line in lines.splitlines():
+        if not line.endswith(b"/"):
+            files += 1
+            checksum, _, rest = line.partition(b":")
+            size = rest.partition(b":")[0]
+            # What has no checksum is no regular file, and its size is no content.
+            count += int(size) if checksum.strip() and size.isdigit() else 0
+    return files, count
 
 
 def unescaped(name: bytes) -> bytes:
