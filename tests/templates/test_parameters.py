@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.session import get_session as botocore_session
-from tests.templates.reading import BACKUP, BACKUP_PARAMETERS, RESTORE, RESTORE_PARAMETERS, template
+from tests.templates.reading import BACKUP, BACKUP_PARAMETERS, RESTORE, RESTORE_PARAMETERS, backup_stack, template
 
 from efs_backup.pure.cost import given_prices
 from efs_backup.pure.errors import UsageError
@@ -211,3 +211,33 @@ def test_the_agent_reads_the_prices_that_the_template_takes() -> None:
     for value in REFUSED["Prices"]:
         with pytest.raises(UsageError):
             given_prices(value)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "refused"),
+    [
+        ({}, None),
+        ({"ThroughputMode": "elastic"}, None),
+        ({"EFSMode": "maxIO"}, None),
+        ({"ThroughputMode": "bursting", "EFSMode": "maxIO"}, None),
+        ({"ThroughputMode": "elastic", "EFSMode": "maxIO"}, "elastic needs the EFS Mode generalPurpose"),
+        ({"BackupEFS": "fs-12345678"}, None),
+        ({"BackupEFS": "fs-12345678", "ThroughputMode": "bursting"}, "The Throughput Mode is for a new"),
+        ({"BackupEFS": "fs-12345678", "InfrequentAccess": "AFTER_1_DAY"}, "Infrequent Access is for a new"),
+    ],
+)
+def test_parameters_that_do_not_go_together_are_refused_in_words(
+    parameters: dict[str, str], refused: str | None
+) -> None:
+    stack = backup_stack(**parameters)
+    rules = [rule for rule in stack.source["Rules"].values() if "RuleCondition" in rule]
+    assert len(rules) == 2
+    failed = [
+        assertion["AssertDescription"]
+        for rule in rules
+        if stack.value(rule["RuleCondition"])
+        for assertion in rule["Assertions"]
+        if not stack.value(assertion["Assert"])
+    ]
+    assert [text for text in failed if refused and refused in text] == failed
+    assert len(failed) == (1 if refused else 0)
