@@ -96,7 +96,7 @@ def parse_snapshots(text: bytes) -> tuple[Snapshot, ...]:
         if plain["version"] != LIST_VERSION:
             raise HistoryError("The list of the snapshots is of a version that this widget does not know: update it.")
         return tuple(sorted((_snapshot(entry) for entry in plain["snapshots"]), key=lambda s: s.number))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HistoryError("The list of the snapshots is damaged: the next backup writes it anew.") from error
 
 

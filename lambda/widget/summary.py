@@ -100,7 +100,7 @@ def verdict(known: Known) -> Verdict:
     if known.last and known.last.status != SUCCESS:
         ended = f"{known.last.status}, {words.ago(known.last.stopped or known.last.started, known.now)}"
         return Verdict(BAD, "The last backup did not succeed", f"{ended}. {_last_good(known)}")
-    if known.ended and known.ended[0].status == SKIPPED:
+    if _skipped_since(known):
         return Verdict(WARNING, "The last backup was skipped", f"Another one was still running. {_last_good(known)}")
     if known.last is None and not known.snapshots:
         return _nothing_yet(known)
@@ -109,6 +109,14 @@ def verdict(known: Known) -> Verdict:
     if missed := _missed(known):
         return Verdict(WARNING, "No backup has started of late", f"{missed} {_last_good(known)}")
     return Verdict(GOOD, "All is well", _last_good(known))
+
+
+def _skipped_since(known: Known) -> bool:
+    """Whether a start was skipped after the last backup had ended: one that ended since has done its work."""
+    newest = known.ended[0] if known.ended else None
+    if newest is None or newest.status != SKIPPED or newest.started is None:
+        return False
+    return known.last is None or known.last.stopped is None or known.last.stopped < newest.started
 
 
 def _missed(known: Known) -> str | None:

@@ -21,6 +21,8 @@ from tests.support.tree import assert_same, snapshot_of
 from tests.support.zoo import make_plain, plain_file, write
 from tests.templates.test_dashboard import documented
 
+from widget.history import parse_backups
+
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 WEEKS_BEFORE = 30
 
@@ -60,7 +62,7 @@ def write_weeks_before(backups: BackupStack) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with Browser() as running:
+    with Browser(1240, 640) as running:
         yield running
 
 
@@ -121,10 +123,17 @@ def test_the_widget_shows_what_the_nights_left(page: Browser, nightly: BackupSta
     newest = nightly.items[-1]
     assert f"{int(newest['NumberOfFiles']):,}" in snapshots[0]
     assert "complete" in snapshots[0]
+    assert "less than 0.01 USD" in snapshots[0]
     assert [row for row in rows if "Unsuccessful" in row], "the night that could not mount"
     assert len(page.texts(".eb-chart")) == 3
     assert page.evaluate("document.querySelectorAll('.eb-chart:first-child rect').length") == WEEKS_BEFORE + 3
     assert "never confirmed" not in page.evaluate("document.body.innerText")
+
+
+def test_the_widget_understands_the_progress_that_the_agent_writes(nightly: BackupStack) -> None:
+    (last,) = [backup for backup in parse_backups(nightly.items) if backup.snapshot == listed(nightly)[0]]
+    assert last.progress is not None
+    assert 0 <= last.progress.files <= 1500
 
 
 def test_it_has_no_script_and_fits_the_page(page: Browser) -> None:

@@ -34,7 +34,7 @@ class BrowserError(Exception):
 class Browser:
     """One page of a fresh browser. A context manager."""
 
-    def __init__(self, width: int = 1280, height: int = 900) -> None:
+    def __init__(self, width: int, height: int) -> None:
         """Start the browser with a profile of its own, and open an empty page."""
         program = shutil.which("chromium")
         if program is None:

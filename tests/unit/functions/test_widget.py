@@ -150,6 +150,7 @@ def test_a_list_that_is_not_there_is_said_in_a_sentence_and_the_rest_is_shown(wi
             "The list of the snapshots is",
         ),
         (b'{"version": 1, "snapshots": [7]}', "The list of the snapshots is damaged"),
+        (b"[" * 100_000, "The list of the snapshots is damaged"),
         (b"\xff\xfe", "The list of the snapshots is damaged"),
         (
             b'{"version": 2, "snapshots": []}',

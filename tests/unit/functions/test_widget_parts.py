@@ -110,6 +110,7 @@ def snapshot(number: int, **other: Any) -> Snapshot:
         (Known(NOW, (snapshot(1),), (backup(0, "Incomplete"), backup(1))), BAD, "The last backup did not succeed"),
         (Known(NOW, (snapshot(0),), (backup(0), backup(1, "Unknown"))), GOOD, "All is well"),
         (Known(NOW, (snapshot(0),), (backup(0, "Skipped"), backup(1))), WARNING, "The last backup was skipped"),
+        (Known(NOW, (snapshot(0),), (backup(-0.01, "Skipped"), backup(0))), GOOD, "All is well"),
         (Known(NOW, (snapshot(0), snapshot(1, verified=False)), (backup(0),)), BAD, "A snapshot is damaged"),
         (Known(NOW, (snapshot(0, complete=False),)), WARNING, "There is no complete snapshot"),
         (Known(NOW, (snapshot(3),), tuple(backup(n) for n in range(3, 9))), WARNING, "No backup has started of late"),
