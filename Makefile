@@ -8,7 +8,7 @@ DEPLOYMENT := $(BIN)/python -m deployment
 SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --config-file $(CURDIR)/samconfig.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cloud lint bench clean
+.PHONY: help setup demo demo-engine cloud test test-cloud lint bench clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -16,8 +16,14 @@ help: ## list what can be made
 setup: ## install what the other commands need (Debian packages, virtual environments)
 	@deployment/setup.sh
 
-demo: setup ## the main job, told step by step
-	@$(BIN)/python -m tests.demo
+demo: release ## the whole story on the local cloud: nights, a failure, mails, a restore (five minutes)
+	@$(BIN)/python -m tests.demo release
+
+demo-engine: setup ## the engine alone, told step by step
+	@$(BIN)/python -m tests.demo.engine
+
+cloud: release ## a local cloud with a deployed backup stack that stays, to look around in
+	@$(BIN)/python -m localcloud start --release release
 
 test: inputs ## every test that needs no virtual machine
 	$(PYTEST) -n 2 --dist worksteal

@@ -7,8 +7,9 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from localcloud.client import REGION, LocalCloud, LocalCloudError
+from localcloud.client import REGION, LocalCloud, LocalCloudError, StackFailed
 from localcloud.clock import ClockError
+from localcloud.solution import BackupStack, Release, ReleaseError, Solution
 
 DIRECTORY = Path(".cloud")
 PORT = 4599
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UsageError as error:
         sys.stderr.write(f"localcloud: {error}\n")
         return 2
-    except (LocalCloudError, ClockError) as error:
+    except (LocalCloudError, ClockError, ReleaseError, StackFailed) as error:
         sys.stderr.write(f"localcloud: {error}\n")
         return 1
     return 0
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     start = commands.add_parser("start", help="start it and leave it running")
     start.add_argument("--port", type=int, default=PORT, help="port of localhost (%(default)s)")
     start.add_argument("--region", default=REGION, help="(%(default)s)")
+    start.add_argument("--release", type=Path, help="deploy a backup stack from this release, with a source to back up")
     start.set_defaults(run=_start)
 
     advance = commands.add_parser("advance", help="move its clock forward")
@@ -81,9 +83,22 @@ def _start(options: argparse.Namespace) -> None:
     if LocalCloud.attach(directory) is not None:
         raise UsageError(f"a local cloud runs in {directory}; end it with: python -m localcloud stop")
     shutil.rmtree(directory, ignore_errors=True)
+    release = Release.read(options.release) if options.release else None
     cloud = LocalCloud(directory, options.port, options.region)
     cloud.start(stay=True)
+    if release is not None:
+        say(deployed(Solution(cloud, release).deploy_backup()))
     say(how_to_look_around(cloud))
+
+
+def deployed(backups: BackupStack) -> str:
+    """Put something into the source of a new backup stack, and return what a person has to know of it."""
+    (backups.source / "hello").write_text("a file to back up\n")
+    return f"""The backup stack {backups.stack.name} is deployed, and backs up every night at 2:00 UTC.
+  source: {backups.source}
+  snapshots, after the first night: {backups.folder}
+  let a night pass: python -m localcloud advance 1d
+"""
 
 
 def how_to_look_around(cloud: LocalCloud) -> str:
@@ -115,7 +130,8 @@ def _running(options: argparse.Namespace) -> LocalCloud:
 
 def _advance(options: argparse.Namespace) -> None:
     cloud = _running(options)
-    cloud.clock.advance(seconds=duration(options.duration).total_seconds())
+    # A person looks on: what an instance does takes no time of the cloud's, unless it waits for time to pass.
+    cloud.control("advance", seconds=duration(options.duration).total_seconds(), rest=True)
     say(f"It is {cloud.clock.now():%Y-%m-%d %H:%M:%S} UTC in the local cloud.")
 
 

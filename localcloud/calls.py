@@ -105,8 +105,10 @@ def _rest_operation(service: str, request: Request) -> tuple[str, dict[str, Any]
     if not matches:
         return f"{request.method} {request.path}", {}
     best = max(weight for weight, _, _ in matches)
-    _, name, parameters = min(match for match in matches if match[0] == best)
-    return name, {**parameters, **(_json(request.body) if service != "s3" else {})}
+    _, name, parameters = min((match for match in matches if match[0] == best), key=lambda match: match[1])
+    if service == "s3":
+        return name, parameters
+    return name, {**dict(sorted(pairs)), **parameters, **_json(request.body)}
 
 
 @lru_cache

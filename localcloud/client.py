@@ -317,7 +317,9 @@ class LocalCloud:
         found = []
         for path in sorted((self.directory / "mails").glob("*.eml")):
             message = BytesParser(policy=email.policy.default).parsebytes(path.read_bytes())
-            found.append(Mail(message["To"], message["Subject"], message.get_content(), message["X-Topic-Arn"], path))
+            found.append(
+                Mail(message["To"], message["Subject"], message.get_content(), message["X-Topic-Arn"].strip(), path)
+            )
         return found
 
     def confirm(self, address: str) -> int:
@@ -394,7 +396,7 @@ class LocalCloud:
         Raises:
             LocalCloudError: that takes longer than ``timeout`` seconds.
         """
-        self.wait_for(lambda: not self.control("busy") and not self.instances, "everything to end", timeout)
+        self.wait_for(lambda: self.control("quiet"), "everything to end", timeout)
         self.settle()
 
     def wait_for(self, condition: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:

@@ -79,23 +79,24 @@ class Clock:
         """Return the cloud's time in seconds since the epoch."""
         return time.time()
 
-    def advance(self, seconds: float) -> None:
-        """Move the clock forward, stopping wherever something is due.
+    def advance(self, seconds: float, settle: Callable[[], None] | None = None) -> None:
+        """Move the clock forward, stopping wherever something is due; ``settle`` in place of the cloud's own.
 
         Raises:
             ClockError: ``seconds`` is negative.
         """
         if seconds < 0:
             raise ClockError(f"the clock only moves forward, not by {seconds} seconds")
+        settle = settle or self._settle
         with self._moving:
             target = self.now() + seconds
             while (due := self._earliest()) is not None and due <= target:
                 self._jump(due)
                 self.fire_due()
-                self._settle()
+                settle()
             self._jump(target)
             self.fire_due()
-            self._settle()
+            settle()
 
     def fire_due(self) -> None:
         """Let everything do what is due now."""

@@ -25,6 +25,7 @@ from localcloud.resources import Resources
 
 SETTLE_SECONDS = 120.0
 CALM_SECONDS = 0.15
+REST_SECONDS = 120.0
 POLL_SECONDS = 0.02
 
 
@@ -93,14 +94,28 @@ class Cloud:
         Raises:
             SettleError: that takes longer than ``timeout`` seconds.
         """
-        end, busy = time.monotonic() + timeout, self._busy()
+        end, busy = time.monotonic() + timeout, self.busy
         calm_since = time.monotonic() if busy else 0.0
         while time.monotonic() - calm_since < CALM_SECONDS:
-            if self._busy():
+            if self.busy:
                 calm_since = time.monotonic()
             if time.monotonic() > end:
                 raise SettleError(f"functions or groups are still at work after {timeout:.0f} seconds")
             time.sleep(POLL_SECONDS)
 
-    def _busy(self) -> bool:
-        return self.functions.busy or self.groups.busy
+    def rest(self) -> None:
+        """Wait for the work of instances too, up to a point: one of them may itself wait for time to pass."""
+        end = time.monotonic() + REST_SECONDS
+        while not self.quiet and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
+        self.settle()
+
+    @property
+    def busy(self) -> bool:
+        """Say whether a function or a group is at work. Each gives the other work, so both are asked twice."""
+        return any(part.busy for part in (self.groups, self.functions, self.groups, self.functions))
+
+    @property
+    def quiet(self) -> bool:
+        """Say whether nothing is at work, no instance and no command either; what ends first is asked first."""
+        return not (self.instances.running() or self.commands.busy or self.busy)

@@ -23,7 +23,7 @@ class Control:
         self._dashboards = Dashboards(cloud.account, cloud.region, cloud.functions)
         self._verbs: dict[str, Callable[[Arguments], Any]] = {
             "now": lambda _: {"now": cloud.clock.now(), "iso": iso(cloud.clock.now())},
-            "advance": lambda a: cloud.clock.advance(float(a["seconds"])),
+            "advance": lambda a: cloud.clock.advance(float(a["seconds"]), cloud.rest if a.get("rest") else None),
             "settle": lambda a: cloud.settle(float(a["timeout"])),
             "problems": lambda _: cloud.problems.as_json(),
             "clear-problems": lambda _: cloud.problems.clear(),
@@ -44,7 +44,7 @@ class Control:
             "emit": lambda a: cloud.events.emit(a["source"], a["kind"], a["detail"], a["resources"]),
             "collected": lambda _: cloud.collector.as_json(),
             "collector": lambda a: cloud.collector.behave(a["mode"]),
-            "busy": lambda _: cloud.functions.busy or cloud.groups.busy or cloud.commands.busy,
+            "quiet": lambda _: cloud.quiet,
         }
 
     def answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

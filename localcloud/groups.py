@@ -114,9 +114,9 @@ class Groups:
             self._stopped = True
 
     def fail_launches(self, count: int, message: str) -> None:
-        """Make the next ``count`` launches fail, as when AWS has no capacity."""
+        """Make the next ``count`` launches fail, as when AWS has no capacity, and those after them work."""
         with self._lock:
-            self._failures += [message] * count
+            self._failures = [message] * count
 
     def interrupt(self, instance_id: str, seconds: float) -> None:
         """Give the two-minute notice of a Spot interruption; the instance is ended after ``seconds``."""

@@ -27,6 +27,10 @@ Item = dict[str, Any]
 Edit = Callable[[str], str]
 
 
+class ReleaseError(Exception):
+    """There is no release where one should be; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class Release:
     """A built release: its templates by name, and its assets by their keys in the bucket ``bucket``-REGION."""
@@ -37,8 +41,15 @@ class Release:
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """Read the release that ``make release`` has built in a directory."""
-        made = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+        """Read the release that ``make release`` has built in a directory.
+
+        Raises:
+            ReleaseError: there is none.
+        """
+        try:
+            made = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ReleaseError(f"there is no release in {directory}: build one with: make release") from error
         names = [file["name"] for file in made["files"]]
         templates = {name: (directory / name).read_text(encoding="utf-8") for name in names if ".template" in name}
         folder = f"{made['solution']}/{made['version']}"
@@ -74,11 +85,15 @@ class Solution:
 
     def make_file_system(self, token: str) -> str:
         """Make an EFS file system with a mount target in each subnet, and return its id."""
-        efs = self.cloud.client("efs")
-        made: str = efs.create_file_system(CreationToken=token)["FileSystemId"]
-        for subnet in self.subnets:
-            efs.create_mount_target(FileSystemId=made, SubnetId=subnet, SecurityGroups=[self.security_group])
+        made: str = self.cloud.client("efs").create_file_system(CreationToken=token)["FileSystemId"]
+        self.make_mount_targets(made)
         return made
+
+    def make_mount_targets(self, file_system: str) -> None:
+        """Make a mount target of a file system in each subnet."""
+        efs = self.cloud.client("efs")
+        for subnet in self.subnets:
+            efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet, SecurityGroups=[self.security_group])
 
     def deploy_backup(
         self, parameters: dict[str, str] | None = None, name: str = "nightly", edit: Edit | None = None

@@ -154,7 +154,7 @@ def test_options_do_what_they_say(deploy: Deploy) -> None:
         IntervalTag="weekly", FolderLabel="kept", Retain="2", BackupWindow="60",
     )  # fmt: skip
     make_zoo(str(backups.source))
-    write(backups.source.parent / "outside", b"")
+    write(f"{backups.source.parent}/outside", b"")
     item = backups.night()
     assert (item["BackupStatus"], item["BackupPrefix"], item["IntervalTag"]) == ("Success", "/app data/a", "weekly")
     assert (item["BackupWindow"], item["RetainPeriod"]) == (60, 2)
@@ -182,7 +182,7 @@ def test_two_stacks_side_by_side_on_one_source_with_two_prefixes(deploy: Deploy)
     data = deploy(name="data", BackupPrefix="/data", SrcEFS=home.parameters["SrcEFS"])
     for stack in (home, data):
         make_zoo(str(stack.source))
-        write(stack.source / "whose", stack.stack.name.encode())
+        write(f"{stack.source}/whose", stack.stack.name.encode())
     home.cloud.clock.advance_to_hour(2)
     home.cloud.wait_quiet()
     for stack in (home, data):

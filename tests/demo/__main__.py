@@ -1,249 +1,249 @@
-"""``python -m tests.demo``: nights, a run cut off and carried on, a verify, a restore; told step by step.
+"""``python -m tests.demo RELEASE``: the whole solution on the local cloud, from the deployment to a restore.
 
-Each step says in a line what happens and why, shows the command as it would be typed, and checks what it told: the
-demonstration ends with a status other than 0 when anything is not as said. ``--keep`` leaves the trees to look at.
+Each step says what happens and why, shows what the user would see, and checks what it told: the demonstration ends with
+a status other than 0 when anything is not as said.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from localcloud import LocalCloud, LocalCloudError, Mail, StackFailed
+from localcloud.__main__ import DIRECTORY
+from localcloud.solution import EMAIL, BackupStack, Item, Release, ReleaseError, Solution
 from rich.console import Console
 from rich.text import Text
 
+from tests.demo.telling import NotAsToldError, Voice, expect
 from tests.support.changes import content, overwrite
-from tests.support.command import DONE, NOT_DONE, Pair, command_line, environment
 from tests.support.tree import Tree, differences, snapshot_of
 from tests.support.zoo import make_plain, plain_file, write
 
-FILES = 3000
-NEW_FILES = 6000
+FILES, NEW_FILES = 600, 6000
 RETAIN = "3"
 
 
-class NotAsToldError(Exception):
-    """Something is not as the demonstration says."""
-
-
-def expect(is_so: bool, what: str) -> None:
-    """Stop the demonstration unless it is so."""
-    if not is_so:
-        raise NotAsToldError(what)
-
-
 @dataclass
-class Demo:
-    """The trees and the voice that tells."""
+class Demo(Voice):
+    """The cloud, the stack, and the voice that tells."""
 
-    pair: Pair
-    console: Console
-    step: int = 0
+    cloud: LocalCloud = field(kw_only=True)
+    release: Release = field(kw_only=True)
+    backups: BackupStack = field(init=False)
 
-    def tell(self, text: str) -> None:
-        """Begin the next step with what happens and why."""
-        self.step += 1
-        self.console.print(Text(f"\n{self.step}. {text}", style="bold"))
+    @property
+    def source(self) -> str:
+        """The directory that is backed up."""
+        return str(self.backups.source)
 
-    def note(self, text: str) -> None:
-        """Say what was found to be so."""
-        self.console.print(Text(f"   ✓ {text}", style="green"))
+    def night(self, status: str = "Success") -> Item:
+        """Let a night pass and show its item; its status must be the one that is told."""
+        item = self.backups.night()
+        self.show_night(item, status)
+        return item
 
-    def show(self, arguments: tuple[str, ...]) -> None:
-        """Print a command as it would be typed."""
-        self.console.print(Text(f"   $ efs-backup {shlex.join(arguments)}", style="cyan"), soft_wrap=True)
+    def show_night(self, item: Item, status: str) -> None:
+        """Show the item of a backup that is over."""
+        self.aside(f"[{item['BackupStartTime']} UTC] {item['BackupId']}: {item['BackupStatus']}{transferred(item)}")
+        expect(item["BackupStatus"] == status, f"the night ended with {item['BackupStatus']}, not {status}")
+        expect(not self.backups.leftovers(), f"something is left: {self.backups.leftovers()}")
 
-    def arguments(self, verb: str, *more: str) -> tuple[str, ...]:
-        """A command on the two trees."""
-        source = ("--source", self.pair.source) if verb in ("backup", "restore") else ()
-        return (verb, *source, "--backup", self.pair.backup, *more)
-
-    def run(self, verb: str, *more: str, status: int = DONE, lines: int = 12) -> str:
-        """Show a command, run it, show what it says; its status must be the one that is told."""
-        arguments = self.arguments(verb, *more)
-        self.show(arguments)
-        done = subprocess.run(command_line(*arguments), capture_output=True, env=environment(), check=False)
-        said = (done.stdout + done.stderr).decode(errors="replace").strip()
-        self.said(said, lines)
-        if done.returncode:
-            self.console.print(Text(f"   (exit status {done.returncode})", style="dim"))
-        expect(done.returncode == status, f"efs-backup {verb} ended with {done.returncode}, not {status}")
-        return said
-
-    def said(self, text: str, lines: int) -> None:
-        """Print what a command said, its end if it is long."""
-        shown = text.splitlines()
-        if len(shown) > lines:
-            self.console.print(Text(f"     … {len(shown) - lines} lines more", style="dim"))
-        for line in shown[-lines:]:
-            self.console.print(Text(f"     {line}"), soft_wrap=True)
+    def mail(self, lines: int) -> Mail:
+        """Show the beginning of the newest mail."""
+        mail = self.backups.mails[-1]
+        shown = mail.body.splitlines()[:lines]
+        self.said("\n".join([f"Subject: {mail.subject}", "", *shown, "…"]), lines + 4)
+        return mail
 
     def newest_is(self, wanted: Tree) -> None:
         """The newest snapshot must be exactly this tree."""
-        found = differences(wanted, snapshot_of(self.pair.snapshot()))
+        found = differences(wanted, snapshot_of(str(self.backups.snapshot())))
         expect(not found, f"the snapshot differs: {found[:5]}")
         self.note("daily.0 is the source in every name, byte, owner, mode, time and link")
 
 
-def build_source(demo: Demo) -> None:
-    """The tree that is backed up."""
-    source = demo.pair.source
-    demo.tell(f"A source with {FILES} files, and some of what real trees have: hard links, odd names, a sparse file.")
-    make_plain(source, FILES, size=2000)
-    os.link(plain_file(source, 1), f"{source}/second name of a file")
-    write(os.fsencode(source) + b"/-odd\nname \xff", b"a name with a newline that is no text")
-    os.symlink("second name of a file", f"{source}/link")
-    with open(f"{source}/sparse", "wb") as file:
-        file.truncate(64 << 20)
-    demo.note(f"{source} holds {len(snapshot_of(source, content=False))} entries")
+def transferred(item: Item) -> str:
+    """What a backup's item says about its files."""
+    if "NumberOfFilesTransferred" not in item:
+        return ""
+    return f", {item['NumberOfFilesTransferred']:,} of {item['NumberOfFiles']:,} files copied"
+
+
+def deploy(demo: Demo) -> None:
+    """The stack is there."""
+    demo.tell("The backup stack is deployed: the release's own template, functions and agent, on a local cloud.")
+    solution = Solution(demo.cloud, demo.release)
+    demo.backups = solution.deploy_backup({"Retain": RETAIN, "BackupWindow": "60"})
+    demo.command("aws cloudformation describe-stacks --stack-name nightly")
+    shown = ("SourceEFS", "BackupEFS", "LogBucket", "SNSTopic", "AmiId")
+    demo.table(["output", "value"], [(name, demo.backups.stack.outputs[name]) for name in shown])
+    demo.note(f"CREATE_COMPLETE; {EMAIL} has followed the link in the confirmation mail")
+    make_plain(demo.source, FILES, size=2000)
+    os.link(plain_file(demo.source, 1), f"{demo.source}/second name of a file")
+    os.symlink("second name of a file", f"{demo.source}/link")
+    demo.note(f"the source file system, {demo.backups.parameters['SrcEFS']}, holds {FILES:,} files")
 
 
 def first_night(demo: Demo) -> None:
-    """Everything is copied."""
-    demo.tell("The first night copies everything; the snapshot is a plain directory that anyone can browse.")
-    demo.run("backup", "--retain", RETAIN)
-    demo.newest_is(snapshot_of(demo.pair.source))
+    """The schedule fires, an instance copies everything."""
+    demo.tell(
+        "The clock moves to 02:00. The schedule invokes the orchestrator, it sets the group's capacity to 1; an"
+        " instance boots, mounts both file systems, and copies everything."
+    )
+    demo.night()
+    log = next(text for key, text in demo.backups.logs("ec2-logs").items() if "cloud-init.log" not in key)
+    demo.said("\n".join(line for line in log.splitlines() if line[:2] == "20"), 8)
+    demo.newest_is(snapshot_of(demo.source))
+    demo.aside("The mail that follows:")
+    demo.mail(16)
+    demo.note("the instance is gone, capacity is 0, and the rule that would have ended the window is removed")
 
 
 def more_nights(demo: Demo) -> None:
-    """Only what changed is copied; old snapshots go."""
-    demo.tell(f"More nights with changes: only these are copied, all else is linked; {RETAIN} snapshots are kept.")
-    first = snapshot_of(demo.pair.snapshot())
-    for night in range(4):
-        for number in range(20):
-            write(plain_file(demo.pair.source, 100 * night + number), content(night, 700))
-        os.unlink(plain_file(demo.pair.source, 1000 + night))
-        os.chmod(plain_file(demo.pair.source, 2000 + night), 0o4711)
-        demo.run("backup", "--retain", RETAIN, lines=3)
-        if night == 0:
-            expect(not differences(first, snapshot_of(demo.pair.snapshot(1))), "an older snapshot has changed")
-            demo.note("the snapshot of the night before is as it was: a published snapshot never changes")
-    demo.newest_is(snapshot_of(demo.pair.source))
-    demo.run("list")
-    expect(len(demo.pair.list()) == int(RETAIN), f"not {RETAIN} snapshots")
+    """Only changes are copied."""
+    demo.tell(f"More nights: what changed is copied, all else is linked; {RETAIN} snapshots are kept.")
+    for night in range(3):
+        for number in range(5):
+            write(plain_file(demo.source, 50 * night + number), content(night, 700))
+        os.unlink(plain_file(demo.source, 400 + night))
+        demo.night()
+    demo.newest_is(snapshot_of(demo.source))
+    demo.command(f"ls {demo.backups.folder}")
+    demo.said("  ".join(demo.backups.snapshots))
+    expect(demo.backups.snapshots == ["daily.0", "daily.1", "daily.2"], f"snapshots: {demo.backups.snapshots}")
 
 
 def night_cut_off(demo: Demo) -> None:
-    """A run ends before it is done, the next one goes on."""
-    pair = demo.pair
-    demo.tell(f"{NEW_FILES} new files come, and the night's run is stopped in the middle, as by the end of a window.")
-    before = pair.list()
-    for number in range(NEW_FILES):
-        write(f"{pair.source}/new/{number // 100:03d}/file-{number:05d}", content(number % 50, 4000))
-    arguments = demo.arguments("backup", "--retain", RETAIN)
-    demo.show(arguments)
-    process = subprocess.Popen(
-        command_line(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment()
-    )
-    copied = wait_for_copies(demo, process, NEW_FILES // 10)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
-    demo.said(output.decode(errors="replace").strip(), 4)
-    demo.console.print(Text(f"   (SIGTERM after {copied} new files; exit status {process.returncode})", style="dim"))
-    expect(process.returncode == NOT_DONE, f"the run that was cut off ended with {process.returncode}")
-    expect(pair.list() == before, "a run that was cut off published something")
-    demo.note("nothing half done is published: the list is what it was")
-    demo.tell("The next run carries on where that one stopped.")
-    demo.run("backup", "--retain", RETAIN, lines=4)
-    demo.newest_is(snapshot_of(pair.source))
+    """The window ends first."""
+    demo.tell(f"{NEW_FILES:,} new files come, and the window (here an hour) ends while they are copied.")
+    make_plain(f"{demo.source}/new", NEW_FILES, size=3000)
+    before = count(demo.backups.folder)
+    demo.cloud.clock.advance_to_hour(2)
+    demo.cloud.wait_for(lambda: count(demo.backups.folder) > before + NEW_FILES // 10, "the first copies", 120)
+    demo.cloud.clock.advance(minutes=50)
+    demo.cloud.wait_quiet()
+    demo.show_night(demo.backups.items[-1], "Incomplete")
+    demo.mail(3)
+    demo.note("the instance stopped in good order; nothing half done is published: daily.0 is what it was")
+    demo.tell("The next night carries on where that one stopped.")
+    item = demo.night()
+    expect(item["NumberOfFilesTransferred"] < NEW_FILES, "everything was copied again")
+    demo.newest_is(snapshot_of(demo.source))
 
 
-def wait_for_copies(demo: Demo, process: subprocess.Popen[bytes], enough: int) -> int:
-    """Wait until some of the new files are copied; how many there are."""
-    end = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < end:
-        copied = 0
-        for directory, names, files in os.walk(f"{demo.pair.folder}/.efs-backup"):
-            names[:] = [name for name in names if name != "000"]
-            copied += len(files) if "/new/" in directory + "/" else 0
-        if copied >= enough:
-            return copied
-        time.sleep(0.01)
-    raise NotAsToldError("the run ended before it could be cut off")
+def count(directory: Path) -> int:
+    """How many files are below a directory."""
+    return sum(len(files) for _, _, files in os.walk(directory))
 
 
-def verify_and_damage(demo: Demo) -> None:
-    """Checksums find what nothing else does."""
-    demo.tell("Verify reads every file of a snapshot again and compares it with the checksum taken when it was copied.")
-    demo.run("verify")
-    victim = plain_file(demo.pair.snapshot(), 42)
-    demo.tell("One byte of the backup is changed, its time put back, as a failing disk would do; verify finds it.")
-    overwrite_one_byte(victim)
-    said = demo.run("verify", status=NOT_DONE)
-    expect(os.path.basename(victim) in said, "verify does not name the damaged file")
-    demo.tell("The next night takes the file from the source again, and all is well.")
-    demo.run("backup", "--retain", RETAIN, lines=3)
-    demo.run("verify", lines=3)
+def night_that_fails(demo: Demo) -> None:
+    """A file system cannot be mounted."""
+    demo.tell("The source's mount targets are gone: the night fails, says so, and leaves the snapshots alone.")
+    file_system = demo.cloud.file_system(demo.backups.parameters["SrcEFS"])
+    file_system.unresolvable()
+    file_system.hidden()
+    demo.night("Unsuccessful")
+    demo.mail(20)
+    file_system.unresolvable(False)
+    file_system.hidden(False)
 
 
-def overwrite_one_byte(path: str) -> None:
-    """Change the first byte of a file; size and time stay."""
-    info = os.stat(path)
-    with open(path, "r+b") as file:
-        first = file.read(1)
-        file.seek(0)
-        file.write(bytes([first[0] ^ 1]))
-    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
-
-
-def restore_with_preview(demo: Demo) -> None:
-    """What was lost comes back."""
-    source = demo.pair.source
-    wanted = snapshot_of(source)
+def restore(demo: Demo) -> None:
+    """An accident, a preview, a restore."""
+    wanted = snapshot_of(demo.source)
     demo.tell("An accident on the source: a directory is deleted, a file overwritten; a colleague adds a file.")
-    shutil.rmtree(f"{source}/000/000002")
-    overwrite(plain_file(source, 7), 1)
-    write(f"{source}/new/colleague", b"must not be lost")
-    damaged = snapshot_of(source)
-    demo.tell("The preview says what a restore would do, and does nothing.")
-    said = demo.run("restore", "--dry-run", lines=8)
-    expect("file-" in said, "the preview names no file")
-    expect(not differences(damaged, snapshot_of(source)), "the preview changed something")
-    demo.tell("The restore brings back what is missing or differs, and deletes nothing.")
-    demo.run("restore", lines=4)
-    left = differences(wanted, snapshot_of(source))
+    shutil.rmtree(f"{demo.source}/000/000002")
+    overwrite(plain_file(demo.source, 7), 1)
+    write(f"{demo.source}/colleague", b"must not be lost")
+    chosen = next(item["SnapshotId"] for item in reversed(demo.backups.items) if "SnapshotId" in item)
+    demo.aside(f"The mail of the last good night has a link to the restore template, filled in; snapshot {chosen}.")
+    demo.tell("A restore stack with Preview says what it would do, and does nothing.")
+    damaged = snapshot_of(demo.source)
+    launch(demo, "preview", {"SnapshotId": chosen, "Preview": "Yes"})
+    expect(not differences(damaged, snapshot_of(demo.source)), "the preview changed something")
+    demo.tell("A restore stack brings back what is missing or differs, and deletes nothing.")
+    launch(demo, "restore", {"SnapshotId": chosen})
+    left = differences(wanted, snapshot_of(demo.source))
     expect(any("colleague" in line for line in left), "the colleague's file is gone")
-    expect(all("colleague" in line or "b'new' mtime_ns" in line for line in left), f"not all came back: {left[:5]}")
+    expect(all("colleague" in line or "b'.' mtime_ns" in line for line in left), f"not all came back: {left[:5]}")
     demo.note("all is as it was, and the colleague's file is still there")
 
 
-STORY = (build_source, first_night, more_nights, night_cut_off, verify_and_damage, restore_with_preview)
+def launch(demo: Demo, name: str, parameters: dict[str, str]) -> None:
+    """Launch a restore stack, wait for its end, show its mail, delete it."""
+    stack = demo.backups.solution.deploy_restore(demo.backups, parameters, name)
+    stack.wait()
+    expect(demo.mail(22).subject.startswith(f"EFS {name} Success"), f"the {name} did not succeed")
+    demo.cloud.delete(stack.stack)
+
+
+def look_around(demo: Demo) -> None:
+    """Everything that is left, and where."""
+    backups = demo.backups
+    demo.tell("What there is to look at.")
+    demo.command("aws dynamodb scan --table-name nightly")
+    demo.table(
+        ["BackupId", "BackupStatus", "files", "copied"],
+        [
+            (
+                item["BackupId"],
+                item["BackupStatus"],
+                item.get("NumberOfFiles", "-"),
+                item.get("NumberOfFilesTransferred", "-"),
+            )
+            for item in backups.items
+        ],
+    )
+    demo.command(f"aws s3 ls --recursive s3://{backups.stack.outputs['LogBucket']}")
+    prefixes = ("ec2-logs", "efs-backup-log", "ssm-logs", "efs-restore-logs")
+    demo.table(["prefix", "objects"], [(f"{prefix}/", len(backups.logs(prefix))) for prefix in prefixes])
+    demo.command(f"grep -h ^Subject: {demo.cloud.directory}/mails/*")
+    demo.said("\n".join(mail.subject for mail in demo.cloud.mails), 20)
+    demo.table(
+        ["look at", "in"],
+        [
+            ("the snapshots", backups.folder),
+            ("the source", backups.source),
+            ("the mails", demo.cloud.directory / "mails"),
+            ("the instances' own logs", demo.cloud.directory / "logs"),
+        ],
+    )
+
+
+STORY: tuple[Callable[[Demo], None], ...] = (
+    deploy, first_night, more_nights, night_cut_off, night_that_fails, restore, look_around,
+)  # fmt: skip
 
 
 def main() -> int:
     """Tell the story."""
     parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave source and backup to look at")
-    keep = parser.parse_args().keep
+    parser.add_argument("release", type=Path, help="the release to deploy (make release builds it in release/)")
+    options = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    if os.geteuid() != 0:
-        console.print("tests.demo: keeping owners takes root; run it with sudo")
+    directory = DIRECTORY.resolve()
+    if os.geteuid() != 0 or LocalCloud.attach(directory) is not None:
+        console.print("tests.demo: run it as root, and end the local cloud that runs: python -m localcloud stop")
         return 2
-    top = tempfile.mkdtemp(prefix="efs-backup-demo-")
-    pair = Pair(f"{top}/source", f"{top}/backup")
-    os.mkdir(pair.source)
-    os.mkdir(pair.backup)
-    demo, began = Demo(pair, console), time.monotonic()
+    shutil.rmtree(directory, ignore_errors=True)
+    began = time.monotonic()
     try:
-        for part in STORY:
-            part(demo)
-    except NotAsToldError as error:
+        with LocalCloud(directory) as cloud:
+            demo = Demo(console, cloud=cloud, release=Release.read(options.release))
+            for part in STORY:
+                part(demo)
+    except (NotAsToldError, LocalCloudError, ReleaseError, StackFailed) as error:
         console.print(Text(f"\nNot as told: {error}", style="bold red"))
         return 1
-    finally:
-        if not keep:
-            shutil.rmtree(top)
     console.print(Text(f"\nAll as told, in {time.monotonic() - began:.0f} seconds.", style="bold green"))
-    if keep:
-        console.print(Text(f"To look at: {pair.source} and {pair.folder}"), soft_wrap=True)
+    console.print("The files stay until the next demonstration. For a cloud that stays and answers: make cloud")
     return 0
 
 

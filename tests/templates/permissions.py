@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from tests.templates.reading import Stack
+from tests.templates.reading import ACCOUNT, Stack
 
 TABLE: dict[str, Any] = json.loads((Path(__file__).parent / "call_table.json").read_text(encoding="utf-8"))
 
@@ -72,6 +72,30 @@ def permits(stack: Stack, role: str, action: str, resource: str) -> bool:
         action in statement.actions and any(fnmatchcase(resource, pattern) for pattern in statement.resources)
         for statement in statements(stack, role)
     )
+
+
+def resources_of(call: str, sent: dict[str, Any]) -> list[str]:
+    """The ARNs that a call's parameters name."""
+    service = call.split(":")[0]
+    here = f"us-east-1:{ACCOUNT}"
+    if service == "dynamodb":
+        items = [next(iter(write.values())) for write in sent.get("TransactItems", ())] or [sent]
+        return [f"arn:aws:dynamodb:{here}:table/{item['TableName']}" for item in items]
+    if service == "events":
+        return [f"arn:aws:events:{here}:rule/{sent.get('Rule') or sent['Name']}"]
+    if service == "s3":
+        return [f"arn:aws:s3:::{sent['Bucket']}/{sent['Key']}"]
+    if call in ("autoscaling:SetDesiredCapacity", "autoscaling:CompleteLifecycleAction"):
+        return [f"arn:aws:autoscaling:{here}:autoScalingGroup:0-1:autoScalingGroupName/{sent['AutoScalingGroupName']}"]
+    if service == "efs":
+        return [f"arn:aws:elasticfilesystem:{here}:file-system/{sent['FileSystemId']}"]
+    if service == "sns":
+        return [sent["TopicArn"]]
+    if service == "ssm":
+        document = f"arn:aws:ssm:us-east-1::document/{sent['DocumentName']}"
+        return [document, *(f"arn:aws:ec2:{here}:instance/{i}" for i in sent["InstanceIds"])]
+    assert set(needed([call])) <= set(TABLE["only_for_everything"]), call
+    return []
 
 
 def _as_tuple(value: str | list[str]) -> tuple[str, ...]:

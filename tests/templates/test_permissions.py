@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.templates.permissions import TABLE, allowed, excused, needed, permits, roles, statements
+from tests.templates.permissions import TABLE, allowed, excused, needed, permits, resources_of, roles, statements
 from tests.templates.reading import ACCOUNT, Stack, backup_stack, restore_stack, template
 from tests.templates.reading import BACKUP as BACKUP_TEMPLATE
 from tests.unit.functions.cloud import Calls, Cloud, client, launch_template
@@ -33,7 +33,7 @@ FULL = {
 }
 STACKS = pytest.mark.parametrize("name", FULL)
 
-# The agent's calls, until its scenarios record them: they are what docs/agent.md asks of it.
+# The agent's calls, as docs/agent.md asks for them. tests/cloud/test_scenario_calls.py records them.
 AGENT_CALLS = {
     "backup": {"efs:DescribeMountTargets", "cloudwatch:GetMetricData", "cloudwatch:PutMetricData"},
     "restore": {"efs:DescribeMountTargets", "cloudwatch:PutMetricData", "sns:GetTopicAttributes"},
@@ -130,28 +130,6 @@ def test_the_orchestrator_on_what_it_calls_it_on(make_cloud: Callable[..., Cloud
                 other = arn.replace(cloud.guid, str(uuid.uuid4())).replace(cloud.name, "other")
                 if other != arn:
                     assert not permits(stack, "OrchestratorRole", action, other), (action, other)
-
-
-def resources_of(call: str, sent: dict[str, Any]) -> list[str]:
-    """The ARNs that a call's parameters name."""
-    service = call.split(":")[0]
-    here = f"us-east-1:{ACCOUNT}"
-    if service == "dynamodb":
-        items = [next(iter(write.values())) for write in sent.get("TransactItems", ())] or [sent]
-        return [f"arn:aws:dynamodb:{here}:table/{item['TableName']}" for item in items]
-    if service == "events":
-        return [f"arn:aws:events:{here}:rule/{sent.get('Rule') or sent['Name']}"]
-    if call == "autoscaling:SetDesiredCapacity":
-        return [f"arn:aws:autoscaling:{here}:autoScalingGroup:0-1:autoScalingGroupName/{sent['AutoScalingGroupName']}"]
-    if service == "efs":
-        return [f"arn:aws:elasticfilesystem:{here}:file-system/{sent['FileSystemId']}"]
-    if service == "sns":
-        return [sent["TopicArn"]]
-    if service == "ssm":
-        document = f"arn:aws:ssm:us-east-1::document/{sent['DocumentName']}"
-        return [document, *(f"arn:aws:ec2:{here}:instance/{i}" for i in sent["InstanceIds"])]
-    assert set(needed([call])) <= set(TABLE["only_for_everything"]), call
-    return []
 
 
 def test_the_helper_of_a_backup_stack(helper_properties: dict[str, str]) -> None:
