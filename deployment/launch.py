@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,16 @@ FROM_PARAMETERS = ("SrcEFS", "IntervalTag", "FolderLabel", "VpcId", "Subnets", "
 FROM_OUTPUTS = {"DstEFS": "BackupEFS", "RestoreLogBucket": "LogBucket", "SecurityGroupId": "EFSSecurityGroup"}
 
 
+STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
+"""CloudFormation takes 128 characters, but the orchestrator is called like its stack, and a function's name has 64."""
+
+
+def check_stack_name(name: str) -> None:
+    """Refuse a name that no stack can have."""
+    if not STACK_NAME.fullmatch(name):
+        raise UsageError(f"STACK={name!r}: use letters, digits and hyphens, a letter first, at most 64 characters")
+
+
 @dataclass(frozen=True)
 class Launcher:
     """A published release in one region, from which stacks are launched."""
@@ -51,6 +62,7 @@ class Launcher:
 
     def deploy(self, name: str, file: Path | None) -> Stack:
         """Create the backup stack with this name, or update it."""
+        check_stack_name(name)
         parameters = self._declared(BACKUP)
         given = self._given(parameters, file)
         url, cloudformation = self._published(BACKUP), self.account.client("cloudformation")
@@ -62,10 +74,11 @@ class Launcher:
 
     def restore(self, name: str | None, backups: str | None, file: Path | None) -> Stack:
         """Create a restore stack; what it is not given comes from the backup stack called ``backups``, if any."""
+        name = name or f"efs-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        check_stack_name(name)
         parameters = self._declared(RESTORE)
         given = self._given(parameters, file)
         url, cloudformation = self._published(RESTORE), self.account.client("cloudformation")
-        name = name or f"efs-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         if stacks.find(cloudformation, name) is not None:
             raise UsageError(f"STACK={name}: there is such a stack. A stack restores once: choose another name")
         found = self.restore_values(stacks.existing(cloudformation, backups)) if backups else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -51,18 +53,25 @@ def required(solution: Solution) -> Parameters:
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A stack's name that only this test has."""
-    return re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60].strip("-")
+    return f"stack-{hashlib.sha256(request.node.name.encode()).hexdigest()[:10]}"
+
+
+@dataclass(frozen=True)
+class Nightly(BackupStack):
+    """A backup stack that `make deploy` made, with a snapshot, and the restore link that came of it."""
+
+    link: Link
 
 
 @pytest.fixture(scope="module")
-def backups(solution: Solution, built: Built) -> BackupStack:
-    """A backup stack that `make deploy` made, with a snapshot of a night."""
+def backups(solution: Solution, built: Built) -> Nightly:
     subnets = ",".join(solution.subnets)
     given = {"SrcEFS": solution.source.id, "VpcId": solution.vpc, "Subnets": subnets, "Email": "ops@example.com"}
-    Deployment(solution.cloud, built.directory).run("deploy", STACK="nightly", **given).expect(DONE)
+    ran = Deployment(solution.cloud, built.directory).run("deploy", STACK="nightly", **given).expect(DONE)
+    (link,) = re.findall(r"^  restore: (\S+)$", ran.output, re.MULTILINE)
     solution.cloud.confirm(given["Email"])
     make_zoo(str(solution.source.path))
-    stack = BackupStack(solution, deployed(solution.cloud, "nightly"), given)
+    stack = Nightly(solution, deployed(solution.cloud, "nightly"), given, parsed(link))
     assert stack.night()["BackupStatus"] == "Success"
     return stack
 
@@ -114,6 +123,8 @@ def test_a_parameter_file_of_the_aws_command_line_will_do(
         ),
         ({"SrcEFS": "my files"}, "SrcEFS='my files': must be the id of an Amazon EFS file system"),
         ({"VpcId": ""}, "VpcId=''"),
+        ({"STACK": "my_stack"}, "STACK='my_stack': use letters, digits and hyphens, a letter first, at most 64"),
+        ({"STACK": "a" * 65}, "at most 64"),
         ({"PARAMETERS": "/nowhere.json"}, "PARAMETERS=/nowhere.json: there is no such file"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -121,7 +132,7 @@ def test_a_parameter_file_of_the_aws_command_line_will_do(
 def test_a_value_that_cannot_be_is_named_before_anything_is_made(
     deployment: Deployment, required: Parameters, name: str, wrong: Parameters, message: str
 ) -> None:
-    ran = deployment.run("deploy", STACK=name, **{**required, **wrong}).expect(BAD_USE)
+    ran = deployment.run("deploy", **{"STACK": name, **required, **wrong}).expect(BAD_USE)
     assert message in ran.errors
     assert not exists(deployment.cloud, name)
 
@@ -191,14 +202,20 @@ def test_a_person_is_asked_for_what_is_missing_until_it_can_be(
     assert parameters_of(deployment.cloud, name)["SrcEFS"] == file_system
 
 
-def test_an_update_keeps_what_it_is_not_told(deployment: Deployment, required: Parameters, name: str) -> None:
-    deployment.run("deploy", STACK=name, Retain="9", IntervalTag="weekly", **required).expect(DONE)
-    deployment.run("deploy", STACK=name, BackupWindow="240").expect(DONE)
+def test_an_update_keeps_what_it_is_not_told(built: Built, name: str) -> None:
+    """In a cloud of its own: what becomes of the stack is beyond the local cloud, which says so."""
+    with LocalCloud() as cloud:
+        read = Release.read(built.directory)
+        solution = Solution(cloud, PublishedRelease(read.bucket, read.templates, read.assets, built.directory))
+        given = {"SrcEFS": solution.source.id, "VpcId": solution.vpc, "Subnets": ",".join(solution.subnets)}
+        given |= {"Email": "ops@example.com", "Retain": "9", "IntervalTag": "weekly"}
+        deployment = Deployment(cloud, built.directory)
+        deployment.run("deploy", STACK=name, **given).expect(DONE)
+        deployment.run("deploy", STACK=name, BackupWindow="240").expect(DONE)
 
-    given = parameters_of(deployment.cloud, name)
-    assert given == given | required | {"Retain": "9", "IntervalTag": "weekly", "BackupWindow": "240"}
-    calls = [call["operation"] for call in deployment.cloud.calls if call["parameters"].get("StackName") == name]
-    assert (calls.count("CreateStack"), calls.count("UpdateStack")) == (1, 1)
+        assert parameters_of(cloud, name) == parameters_of(cloud, name) | given | {"BackupWindow": "240"}
+        calls = [call["operation"] for call in cloud.calls if call["parameters"].get("StackName") == name]
+        assert (calls.count("CreateStack"), calls.count("UpdateStack")) == (1, 1)
 
 
 def test_a_release_that_is_not_published_here_is_said(deployment: Deployment, required: Parameters, name: str) -> None:
@@ -232,20 +249,13 @@ def test_a_mistyped_name_on_make_s_command_line_is_no_default_taken_quietly(
     assert not exists(deployment.cloud, name)
 
 
-def restore_link(deployment: Deployment) -> Link:
-    """The link that a deployment ends with."""
-    ran = deployment.run("deploy", STACK="nightly").expect(DONE)
-    (link,) = re.findall(r"^  restore: (\S+)$", ran.output, re.MULTILINE)
-    return parsed(link)
-
-
-def empty_the_source(backups: BackupStack) -> None:
+def empty_the_source(backups: Nightly) -> None:
     for entry in backups.source.iterdir():
         subprocess.run(["rm", "-rf", entry], check=True)
 
 
 def test_a_restore_is_told_all_that_it_must_be_by_the_backup_stack(
-    deployment: Deployment, backups: BackupStack, name: str
+    deployment: Deployment, backups: Nightly, name: str
 ) -> None:
     wanted = snapshot_of(str(backups.source))
     empty_the_source(backups)
@@ -264,9 +274,9 @@ def test_a_restore_is_told_all_that_it_must_be_by_the_backup_stack(
 
 
 def test_the_restore_link_carries_what_it_promises_and_a_stack_from_it_works(
-    deployment: Deployment, backups: BackupStack, name: str
+    deployment: Deployment, backups: Nightly, name: str
 ) -> None:
-    link = restore_link(deployment)
+    link = backups.link
     known = {parameter.name: parameter for parameter in declared((deployment.directory / RESTORE).read_text())}
     assert set(link.parameters) <= set(known)
     assert {key for key, parameter in known.items() if parameter.default is None} <= set(link.parameters)
@@ -274,7 +284,9 @@ def test_the_restore_link_carries_what_it_promises_and_a_stack_from_it_works(
 
     wanted = snapshot_of(str(backups.source))
     empty_the_source(backups)
+    assert "NotificationTopic" not in link.parameters, "nobody had confirmed when the stack was made"
     deployment.cloud.deploy(link.template, link.parameters, name)
+    deployment.cloud.confirm(link.parameters["Email"])
     deployment.cloud.wait_quiet()
     assert_same(wanted, snapshot_of(str(backups.source)))
 

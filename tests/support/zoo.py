@@ -12,7 +12,9 @@ DAY_NS = 86_400 * 10**9
 OLD_NS = 1_600_000_000 * 10**9
 
 
-def write(path: str | bytes, data: bytes = b"", mode: int = 0o644, mtime_ns: int | None = None) -> None:
+def write(
+    path: str | bytes | os.PathLike[str], data: bytes = b"", mode: int = 0o644, mtime_ns: int | None = None
+) -> None:
     """Write a file with its attributes; missing directories are made."""
     path = os.fsencode(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
