@@ -39,7 +39,7 @@ class Parameter:
     default: str | None
     allowed: tuple[str, ...]
     pattern: str
-    minimum: float | None
+    minimum: int | None
     constraint: str
 
     @property
@@ -169,8 +169,9 @@ def _parameter(name: str, found: Mapping[str, Any], label: str) -> Parameter:
     )
 
 
-def _is_number(value: str, minimum: float | None) -> bool:
+def _is_number(value: str, minimum: int | None) -> bool:
+    """Say whether a value is a whole number, as all numbers of the templates are, and not too small."""
     try:
-        return minimum is None or float(value) >= minimum
+        return int(value) >= (minimum if minimum is not None else int(value))
     except ValueError:
         return False
