@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from urllib.parse import unquote, urlsplit
 
+import readable
 from orchestrator.config import Settings
 from orchestrator.state import SKIPPED, SUCCESS, UNSUCCESSFUL, Item, moment_of
 from orchestrator.words import FPSYNC_FAILED, INCOMPLETE, MESSAGES, what_happened, what_to_do
@@ -82,10 +83,10 @@ def _facts(settings: Settings, item: Item) -> str:
         ("Started", _utc(item.get("BackupStartTime"))),
         ("Ended", _utc(item.get("BackupStopTime"))),
         ("Took", _span(item.get("BackupStartTime"), item.get("BackupStopTime"))),
-        ("Files", _count(item.get("NumberOfFiles"))),
-        ("Files transferred", _count(item.get("NumberOfFilesTransferred"))),
-        ("Size", _size(item.get("TotalFileSize"))),
-        ("Size transferred", _size(item.get("TotalTransferredFileSize"))),
+        ("Files", _if_known(readable.count, item.get("NumberOfFiles"))),
+        ("Files transferred", _if_known(readable.count, item.get("NumberOfFilesTransferred"))),
+        ("Size", _if_known(readable.size, item.get("TotalFileSize"))),
+        ("Size transferred", _if_known(readable.size, item.get("TotalTransferredFileSize"))),
         ("Estimated cost", item.get("EstimatedCost", "")),
     ]
     return "\n".join(f"{name + ':':<19}{value}" for name, value in facts if value)
@@ -117,30 +118,13 @@ def _utc(time: str | None) -> str:
 
 
 def _span(start: str | None, stop: str | None) -> str:
-    """Return how long it took, like 1 h 41 min, or 41 min 7 s."""
-    if not start or not stop:
+    if not start or not stop or start == stop:
         return ""
-    seconds = max(0, int((moment_of(stop) - moment_of(start)) / timedelta(seconds=1)))
-    if not seconds:
-        return ""
-    hours, minutes = seconds // 3600, seconds // 60 % 60
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s"
+    return readable.duration((moment_of(stop) - moment_of(start)).total_seconds())
 
 
-def _count(number: int | None) -> str:
-    return "" if number is None else f"{number:,}"
-
-
-def _size(size: int | None) -> str:
-    """Return bytes as a person reads them, like 1.5 GiB."""
-    if size is None:
-        return ""
-    value = float(size)
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+def _if_known(say: Callable[[int], str], value: int | None) -> str:
+    return "" if value is None else say(value)
 
 
 def _subject(settings: Settings, status: str, backup_id: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from widget import words
+import readable as words
 from widget.chart import Bar, Measure, chart, round_duration, round_size
 from widget.config import Settings
 from widget.history import SKIPPED, SUCCESS, Backup

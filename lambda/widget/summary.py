@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import readable as words
 from subscriptions import Subscription, unconfirmed
-from widget import words
 from widget.history import SKIPPED, SUCCESS, Backup, Lease, Snapshot
 
 GOOD, WARNING, BAD, NEUTRAL = "good", "warning", "bad", "neutral"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from widget import words
+import readable as words
 from widget.config import Settings
 from widget.history import SKIPPED, Backup
 from widget.markup import EMPTY, Markup, join, tag

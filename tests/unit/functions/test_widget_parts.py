@@ -21,8 +21,9 @@ from tests.unit.functions.shown import (
     snapshot_list,
 )
 
+import readable as words
 from subscriptions import Subscription
-from widget import chart, style, words
+from widget import chart, style
 from widget.config import Settings
 from widget.history import (
     Backup,
