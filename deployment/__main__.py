@@ -27,6 +27,7 @@ INPUTS = CACHE / "inputs"
 RELEASE = PROJECT / "release"
 LOCAL_BUCKET = "efs-backup-release"
 STACK = "efs-backup"
+INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,8 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         options.run(options)
     except UsageError as error:
         return _failed(error, 2)
-    except (DeploymentError, BotoCoreError, ClientError) as error:
+    except (DeploymentError, BotoCoreError, ClientError, OSError) as error:
         return _failed(error, 1)
+    except KeyboardInterrupt:
+        return _failed("interrupted; what was begun in the account goes on", INTERRUPTED)
     return 0
 
 
@@ -61,8 +64,9 @@ def ask(parameter: Parameter) -> str:
         say(complaint)
 
 
-def _failed(error: Exception, status: int) -> int:
-    sys.stderr.write(f"deployment: {error}\n")
+def _failed(error: Exception | str, status: int) -> int:
+    line = " ".join(str(error).split())
+    sys.stderr.write(f"deployment: {line}\n")
     return status
 
 

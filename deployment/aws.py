@@ -53,7 +53,13 @@ class Account:
         return {region["RegionName"] for region in found}
 
     def described(self, region: str, consoles: dict[str, dict[str, str]]) -> Region:
-        """Return a region with what its addresses look like; ``consoles`` is the templates' mapping of partitions."""
+        """Return a region with what its addresses look like; ``consoles`` is the templates' mapping of partitions.
+
+        Raises:
+            UsageError: it is in another partition.
+        """
         partition = self.partition(region)
+        if partition not in consoles:
+            raise UsageError(f"{region} is in {partition}: the templates know {', '.join(sorted(consoles))}")
         suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
         return Region(region, Partition(consoles[partition]["Console"], suffix))

@@ -33,13 +33,12 @@ from deployment.release import BACKUP, RESTORE
 from deployment.stacks import Say, Stack
 
 OWN_VARIABLES = ("STACK", "FROM", "PARAMETERS", "RELEASE")
+"""What make's command line may say besides parameters, and besides what begins with ``AWS_VARIABLES``."""
 AWS_VARIABLES = "AWS_"
-"""What make's command line may say besides parameters."""
 
 FROM_PARAMETERS = ("SrcEFS", "IntervalTag", "FolderLabel", "VpcId", "Subnets", "Email", "PermissionsBoundaryArn")
 """Parameters that both templates have."""
 FROM_OUTPUTS = {"DstEFS": "BackupEFS", "RestoreLogBucket": "LogBucket", "SecurityGroupId": "EFSSecurityGroup"}
-
 
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 """CloudFormation takes 128 characters, but the orchestrator is called like its stack, and a function's name has 64."""

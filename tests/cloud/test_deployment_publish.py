@@ -195,6 +195,8 @@ def test_the_buttons_go_between_their_markers(deployment: Deployment, page: Path
     for image in re.findall(r"\((docs/\S+?)\)", after):
         assert (PROJECT / image).exists()
 
+    missing = deployment.run("publish", "--readme", f"{page}.txt").expect(NOT_DONE)
+    assert f"No such file or directory: '{page}.txt'" in missing.errors
     page.write_text("no markers")
     refused = deployment.run("publish", "--readme", str(page)).expect(NOT_DONE)
     assert "the README has no lines <!-- launch links" in refused.errors

@@ -42,6 +42,11 @@ def test_every_region_of_the_templates_has_links() -> None:
     assert len({launch_link(RELEASE, Account().described(name, consoles), RESTORE) for name in names}) == len(names)
 
 
+def test_a_region_that_the_templates_do_not_know_is_named() -> None:
+    with pytest.raises(UsageError, match="us-iso-east-1 is in aws-iso: the templates know aws, aws-cn, aws-us-gov"):
+        Account().described("us-iso-east-1", mapping(TEXT[BACKUP], "Partition"))
+
+
 @pytest.mark.parametrize("value", ["/a&b=c#d?e", "with blank", "+", "ü", "a,b", "arn:aws:sns:eu-west-1:1:t", "", "%41"])
 def test_a_link_keeps_every_value_as_it_is(value: str) -> None:
     region = Account().described("eu-west-1", mapping(TEXT[BACKUP], "Partition"))
