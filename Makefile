@@ -86,7 +86,8 @@ bench: setup ## speed and memory, beside the peers, in one run
 lab-setup: setup
 	@lab/setup.sh
 
-lab: lab-setup ## the tests on real NFSv4.1, in a virtual machine (LAB="--short", or names of tests)
+lab: lab-setup inputs ## the release booted, and tests on real NFSv4.1, in virtual machines (LAB="--short": a few tests)
+	@$(BIN)/python -m lab boot
 	@$(BIN)/python -m lab test $(LAB)
 
 bench-nfs: lab-setup ## RPCs and virtual seconds, beside the peers (BENCH="--latency 1 3 --tools ...")

@@ -1,13 +1,15 @@
-"""The lab's command line: build the image, run a job in it, run the tests, run the benchmark."""
+"""The lab's command line: build the image, run a job in it, boot the release, run the tests, run the benchmark."""
 
 import argparse
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 from lab import bench, host, image, machine, suite, table, work
 
 BUILD = work.REPOSITORY / "build"
+BOOT = work.REPOSITORY / "tests" / "boot"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -16,6 +18,8 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True)
     verbs.add_parser("image", help="build the virtual machine's image if the cache has none")
     _add_run(verbs.add_parser("run", help="boot with a directory whose `run` is started; exit with its status"))
+    boot = verbs.add_parser("boot", help="boot the release as EC2 does, for a backup and a restore")
+    boot.add_argument("--results", type=Path, default=BUILD / "lab-boot", help="where the cloud and its logs go")
     _add_test(verbs.add_parser("test", help="run the tests on real NFSv4.1"))
     _add_bench(verbs.add_parser("bench", help="measure RPCs and time, ours and the peers'"))
     return top
@@ -69,6 +73,13 @@ def run_job(options: argparse.Namespace) -> int:
     return outcome.status
 
 
+def run_boot(options: argparse.Namespace) -> int:
+    """Run the test that boots the release; return its status."""
+    image.ensure()
+    command = [sys.executable, "-m", "pytest", "-q", "--basetemp", str(options.results), str(BOOT)]
+    return subprocess.run(command, cwd=work.REPOSITORY, check=False).returncode
+
+
 def run_bench(options: argparse.Namespace) -> int:
     """Run the benchmark; return 1 if a tool failed."""
     scenarios = [table.Scenario(files, rate) for files in options.files for rate in options.rate]
@@ -89,6 +100,8 @@ def main() -> int:
                 return 0
             case "run":
                 return run_job(options)
+            case "boot":
+                return run_boot(options)
             case "bench":
                 return run_bench(options)
         passed = suite.run(options.short, options.names, options.clock, options.results, options.limit)

@@ -9,6 +9,7 @@ COMMANDS = {
     "debootstrap": "debootstrap",
     "qemu-system-x86_64": "qemu-system-x86",
     "mke2fs": "e2fsprogs",
+    "nc": "netcat-openbsd",
     "setpriv": "util-linux",
 }
 """Commands the lab starts on the host, each with the Debian package it comes from."""

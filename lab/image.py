@@ -16,7 +16,17 @@ SUITE = "bookworm"
 SIZE = "3G"
 HERE = Path(__file__).parent
 PACKAGES = HERE / "image-packages.txt"
-INIT = HERE / "guest" / "init.sh"
+GUEST = HERE / "guest"
+SERVICE = "etc/systemd/system/lab-instance.service"
+FILES = {
+    "usr/local/sbin/lab-init": GUEST / "init.sh",
+    "usr/local/sbin/lab-instance": GUEST / "boot" / "lab-instance.sh",
+    SERVICE: GUEST / "boot" / "lab-instance.service",
+    "etc/cloud/cloud.cfg.d/90-lab.cfg": GUEST / "boot" / "cloud.cfg",
+}
+"""What is in the image beside packages, by its place: the first process of a job, and what an EC2 instance finds."""
+MASKED = ("nfs-server.service", "exim4.service", "sysstat.service", "e2scrub_reap.service", "apt-daily.timer")
+"""Units that packages brought and no instance needs."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class Image:
 def recipe_hash() -> str:
     """Return the hash (16 hex digits) of everything an image is made from, the packages' versions excepted."""
     digest = hashlib.sha256()
-    for path in (Path(__file__), PACKAGES, INIT):
+    for path in (Path(__file__), PACKAGES, *FILES.values()):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -68,7 +78,7 @@ def _build(directory: Path, image: Image) -> None:
     _run(["debootstrap", "--variant=minbase", "--include=systemd-sysv", SUITE, str(tree), sources[0].split()[1]], log)
     _configure_apt(tree, sources)
     _install(tree, log)
-    _place_init(tree)
+    _place_files(tree)
     shutil.copy(next(tree.glob("boot/vmlinuz-*")), image.kernel)
     shutil.copy(next(tree.glob("boot/initrd.img-*")), image.initrd)
     unfinished = directory / "root.unfinished"
@@ -118,13 +128,18 @@ def _install(tree: Path, log: Path) -> None:
     policy.unlink()
 
 
-def _place_init(tree: Path) -> None:
-    """Put the first process in place, and the mount points it needs."""
-    init = tree / "usr/local/sbin/lab-init"
-    shutil.copy(INIT, init)
-    init.chmod(0o755)
-    for name in ("job", "results"):
+def _place_files(tree: Path) -> None:
+    """Put the lab's own files in place, and the mount points they need."""
+    for place, source in FILES.items():
+        shutil.copy(source, tree / place)
+    for name in ("job", "results", "srv/efs"):
         (tree / name).mkdir()
+    units = tree / "etc/systemd/system"
+    wanted = units / "sysinit.target.wants" / Path(SERVICE).name
+    wanted.parent.mkdir(exist_ok=True)
+    wanted.symlink_to(f"/{SERVICE}")
+    for name in MASKED:
+        (units / name).symlink_to("/dev/null")
 
 
 def _run(command: list[str], log: Path) -> None:

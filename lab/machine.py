@@ -39,14 +39,18 @@ class Outcome:
     real_seconds: float
 
 
-def qemu_command(image: Image, clock: Clock, directory: Path) -> list[str]:
+JOB = "init=/usr/local/sbin/lab-init"
+"""Words for the kernel that make it start a job in place of systemd."""
+
+
+def qemu_command(image: Image, clock: Clock, directory: Path, kernel_words: str = JOB) -> list[str]:
     """Return the command that boots `image` with the disks and logs in `directory`."""
     accelerator = {
         Clock.VIRTUAL: ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off,align=off", "-smp", "1",
                         "-rtc", "base=2025-01-01T00:00:00,clock=vm"],
         Clock.PLAIN: ["-accel", "tcg,thread=multi", "-smp", "2"],
     }[clock]  # fmt: skip
-    kernel_line = "root=/dev/vda rw console=ttyS0 quiet mitigations=off init=/usr/local/sbin/lab-init"
+    kernel_line = f"root=/dev/vda rw console=ttyS0 quiet mitigations=off {kernel_words}".rstrip()
     return [
         "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *accelerator,
         "-cpu", "max", "-m", MEMORY, "-nodefaults", "-display", "none", "-no-reboot", "-device", "virtio-rng-pci",

@@ -156,6 +156,9 @@ class Instance:
 class LocalCloud:
     """A running local cloud. Use it as a context manager, or ``start`` and ``stop`` it."""
 
+    server = "localcloud.server"
+    """The module whose process is the cloud."""
+
     def __init__(self, directory: Path | None = None, port: int | None = None, region: str = REGION) -> None:
         """Keep everything in ``directory`` (default: a temporary one, removed in the end)."""
         self._temporary = directory is None
@@ -213,7 +216,7 @@ class LocalCloud:
         variables.update(environment, PYTHONPATH=f"{PROJECT}{os.pathsep}{PROJECT / 'lambda'}", TZ="UTC")
         with open(self.directory / "server.log", "wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "localcloud.server", *arguments],
+                [sys.executable, "-m", self.server, *arguments],
                 cwd=PROJECT, env=variables, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip

@@ -17,7 +17,7 @@ from localcloud.filesystems import FileSystems
 from localcloud.functions import Functions, Place
 from localcloud.groups import Groups
 from localcloud.identities import Identities, Identity
-from localcloud.instances import Instances, Setting
+from localcloud.instances import Instance, Instances, Setting
 from localcloud.mail import Mail
 from localcloud.metrics import Metrics
 from localcloud.problems import Problems, UnsupportedWatch
@@ -36,8 +36,10 @@ class SettleError(Exception):
 class Cloud:
     """The parts of a cloud and how they hold together. Patches moto for the whole process."""
 
-    def __init__(self, directory: Path, port: int, region: str, account: str) -> None:
-        """Build everything below ``directory``, to be served on ``port`` of localhost."""
+    def __init__(
+        self, directory: Path, port: int, region: str, account: str, instance: type[Instance] = Instance
+    ) -> None:
+        """Build everything below ``directory``, to be served on ``port`` of localhost, with this kind of instances."""
         endpoint = f"http://localhost:{port}"
         self.directory, self.region, self.account, self.endpoint = directory, region, account, endpoint
         self.problems, self.identities, self.calls, self.faults = Problems(), Identities(), Calls(), Faults()
@@ -50,7 +52,7 @@ class Cloud:
         self.events = Events(account, region, self.clock, self.problems, self.functions.enqueue)
         self.file_systems = FileSystems(account, region, directory / "file-systems")
         setting = Setting(directory, port, region, account, self.identities, self.file_systems.hosts)
-        self.instances = Instances(setting)
+        self.instances = Instances(setting, instance)
         self.groups = Groups(account, region, self.clock, self.instances, self.events.emit, self.problems)
         self.commands = Commands(account, region, self.instances, self.problems)
         self.alarms = Alarms(account, region, self.problems, self.mail.send)

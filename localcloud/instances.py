@@ -97,6 +97,10 @@ class Instance:
                 self._process.wait()
                 self._servers_closed()
 
+    def terminate(self) -> None:
+        """End it as EC2 does when it is told to."""
+        self.kill()
+
     def close(self) -> None:
         """End it, and remove all but its logs."""
         self.kill()
@@ -232,9 +236,9 @@ class Instance:
 class Instances:
     """All instances of the cloud that were started, by id."""
 
-    def __init__(self, setting: Setting) -> None:
-        """Start with none."""
-        self.setting = setting
+    def __init__(self, setting: Setting, kind: type[Instance] = Instance) -> None:
+        """Start with none; each will be of this kind."""
+        self.setting, self._kind = setting, kind
         self._lock = threading.Lock()
         self._by_id: dict[str, Instance] = {}
 
@@ -246,7 +250,7 @@ class Instances:
             def patched(self: MotoInstance, *arguments: Any, **keywords: Any) -> Any:
                 result = original(self, *arguments, **keywords)
                 if running := instances.find(self.id):
-                    running.kill()
+                    running.terminate()
                 return result
 
             return patched
@@ -255,7 +259,7 @@ class Instances:
 
     def start(self, moto: MotoInstance, *, tags_in_metadata: bool = False) -> Instance:
         """Start what moto has recorded."""
-        instance = Instance(moto, self.setting, tags_in_metadata=tags_in_metadata)
+        instance = self._kind(moto, self.setting, tags_in_metadata=tags_in_metadata)
         with self._lock:
             self._by_id[instance.id] = instance
         return instance

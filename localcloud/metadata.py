@@ -4,6 +4,7 @@ Source: Amazon EC2 User Guide, "Use the Instance Metadata Service". A request wi
 """
 
 import json
+import re
 import socket
 import threading
 import uuid
@@ -14,12 +15,14 @@ ADDRESS = "169.254.169.254"
 PORT = 80
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 (the name of a header)
 LIFETIME_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
+VERSION = re.compile(r"^/(latest|\d{4}-\d\d-\d\d)(?=/|$)")
+"""How a path begins. The service has one version, and answers to the date of any."""
 
 Tree = dict[str, str]
 
 
 class MetadataServer:
-    """Serves one instance: ``tree`` returns path → text, as of now, for everything below ``/latest/``."""
+    """Serves one instance: ``tree`` returns path → text, as of now, for everything below a version."""
 
     def __init__(self, listener: socket.socket, tree: Callable[[], Tree]) -> None:
         """Serve on ``listener`` in a thread."""
@@ -66,7 +69,7 @@ class MetadataServer:
 
 def find(tree: Tree, path: str) -> str | None:
     """Return what is at a path: a text, or the names below it, a line each; None if there is nothing."""
-    wanted = path.split("?")[0].removeprefix("/latest/").removeprefix("/latest").strip("/")
+    wanted = VERSION.sub("", path.split("?")[0]).strip("/")
     if wanted in tree:
         return tree[wanted]
     prefix = f"{wanted}/" if wanted else ""

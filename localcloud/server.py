@@ -26,6 +26,7 @@ from localcloud.calls import Call, Request, recognise
 from localcloud.cloud import Cloud
 from localcloud.control import Control
 from localcloud.faults import error_response
+from localcloud.instances import Instance
 
 HANG_SECONDS = 600.0
 READY = "ready"
@@ -106,13 +107,13 @@ class QuietHandler(WSGIRequestHandler):
         """Say nothing."""
 
 
-def main(arguments: list[str]) -> None:
-    """Serve until the end."""
+def main(arguments: list[str], instance: type[Instance] = Instance) -> None:
+    """Serve until the end, with this kind of instances."""
     directory, port, region = Path(arguments[0]), int(arguments[1]), arguments[2]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # roles may name AWS's own policies
-    cloud = Cloud(directory, port, region, DEFAULT_ACCOUNT_ID)
+    cloud = Cloud(directory, port, region, DEFAULT_ACCOUNT_ID, instance)
     server = make_server("127.0.0.1", port, Front(cloud), threaded=True, request_handler=QuietHandler)
 
     def stop(*_: object) -> None:

@@ -193,11 +193,11 @@ class BackupStack(DeployedStack):
 
     kind = "backup"
 
-    def night(self) -> Item:
+    def night(self, timeout: float = 300.0) -> Item:
         """Let it become 02:00, wait until all that follows is over, and return the item of that backup."""
         before = {item["BackupId"] for item in self.items}
         self.cloud.clock.advance_to_hour(2)
-        self.cloud.wait_quiet()
+        self.cloud.wait_quiet(timeout)
         (item,) = [item for item in self.items if item["BackupId"] not in before]
         return item
 
@@ -282,6 +282,6 @@ class RestoreStack(DeployedStack):
             str(topic["TopicArn"]) for topic in topics if topic["TopicArn"].endswith(self.stack.outputs["SNSTopic"])
         )
 
-    def wait(self) -> None:
+    def wait(self, timeout: float = 300.0) -> None:
         """Wait until it has done its work and its instance is gone."""
-        self.cloud.wait_quiet()
+        self.cloud.wait_quiet(timeout)

@@ -87,6 +87,8 @@ def test_the_metadata_service_is_version_two_at_its_address_with_the_roles_crede
         METADATA + "imds meta-data/instance-id; echo; imds meta-data/placement/region; echo; imds user-data"
     )
     assert read.stdout.splitlines() == [instance.id, "us-east-1", "#!/bin/bash", "echo started"]
+    dated = METADATA.replace("/latest/$1", "/2021-03-23/$1") + "imds meta-data/instance-id"  # as cloud-init asks
+    assert instance.run(dated).stdout == instance.id
     role = instance.run(METADATA + "imds meta-data/iam/security-credentials/").stdout
     document = json.loads(instance.run(METADATA + f"imds meta-data/iam/security-credentials/{role}").stdout)
     assert document["Code"] == "Success"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from lab import bench, host, image, machine, suite, table, work
 from lab.guest import tree
+from lab.instance import pack_command_line
 
 
 def test_the_same_tree_and_nights_come_out_each_time(tmp_path: Path) -> None:
@@ -111,6 +112,29 @@ def test_the_guest_gets_the_plan() -> None:
     assert "export LATENCIES='1 3'\n" in guest
     check = subprocess.run(["bash", "-n"], input=guest, text=True, check=False)
     assert check.returncode == 0
+
+
+def test_an_instance_boots_systemd_and_a_job_does_not(tmp_path: Path) -> None:
+    kept = image.Image(tmp_path / "root", tmp_path / "kernel", tmp_path / "initrd")
+    words = [machine.qemu_command(kept, machine.Clock.PLAIN, tmp_path, *given) for given in ((), ("",))]
+    job, instance = (command[command.index("-append") + 1] for command in words)
+    assert job == f"{instance} init=/usr/local/sbin/lab-init"
+
+
+def test_the_command_line_of_an_instance_calls_what_user_data_calls(tmp_path: Path) -> None:
+    packed, unpacked = tmp_path / "aws.tar", tmp_path / "unpacked"
+    pack_command_line(packed)
+    with tarfile.open(packed) as archive:
+        assert not [name for name in archive.getnames() if "/examples/" in name or "/pip/" in name]
+        archive.extractall(unpacked, filter="fully_trusted")
+    variables = {
+        "PYTHONPATH": str(unpacked / "aws"), "AWS_ENDPOINT_URL": "http://localhost:1", "AWS_MAX_ATTEMPTS": "1",
+        "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    for words in ("s3 cp s3://b/k to", "dynamodb list-tables", "sns list-topics", "autoscaling describe-tags"):
+        command = ["/usr/bin/python3", "-S", "-m", "awscli", *words.split()]
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+        assert "Could not connect to the endpoint URL" in done.stderr, done.stderr
 
 
 def test_comments_are_no_packages() -> None:
