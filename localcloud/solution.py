@@ -151,6 +151,12 @@ class DeployedStack:
         status = self.cloud.client("cloudformation").describe_stacks(StackName=self.stack.id)["Stacks"][0]
         return not str(status["StackStatus"]).startswith("DELETE")
 
+    def physical_id(self, logical_id: str) -> str:
+        """Return the name or id of one of its resources."""
+        resources = self.cloud.client("cloudformation").describe_stack_resources(StackName=self.stack.name)
+        found = {item["LogicalResourceId"]: item.get("PhysicalResourceId") for item in resources["StackResources"]}
+        return str(found[logical_id])
+
     @property
     def guid(self) -> str:
         """Return the unique part of the stack's id, which its names end with."""
@@ -227,13 +233,12 @@ class BackupStack(DeployedStack):
     @property
     def start_rule(self) -> str:
         """Return the name of the rule that starts backups."""
-        resources = self.cloud.client("cloudformation").describe_stack_resources(StackName=self.stack.name)
-        (name,) = [
-            resource["PhysicalResourceId"]
-            for resource in resources["StackResources"]
-            if resource["LogicalResourceId"] == "EFSBackupStartEvent"
-        ]
-        return str(name)
+        return self.physical_id("EFSBackupStartEvent")
+
+    def check(self, hourly: bool) -> None:
+        """Let the function look every hour whether all is well, or not: it takes its time when days pass."""
+        events, rule = self.cloud.client("events"), self.physical_id("EFSBackupCheckEvent")
+        (events.enable_rule if hourly else events.disable_rule)(Name=rule)
 
     @property
     def source(self) -> Path:

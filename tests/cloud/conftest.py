@@ -37,9 +37,14 @@ def solution(release: Release) -> Iterator[Solution]:
 
 
 class Deploy(Protocol):
-    """Deploys a backup stack with these parameters and a source of its own."""
+    """Deploys a backup stack with these parameters and a source of its own.
 
-    def __call__(self, *, name: str = ..., edit: Edit | None = ..., **parameters: str) -> BackupStack: ...
+    Its function looks after it every hour only if that is asked for: most scenarios let many hours pass.
+    """
+
+    def __call__(
+        self, *, name: str = ..., edit: Edit | None = ..., hourly: bool = ..., **parameters: str
+    ) -> BackupStack: ...
 
 
 @pytest.fixture
@@ -47,10 +52,14 @@ def deploy(solution: Solution) -> Iterator[Deploy]:
     """Deploys backup stacks; when the test is over they go, with whatever it made go wrong."""
     cloud, made = solution.cloud, []
 
-    def backup_stack(*, name: str = "nightly", edit: Edit | None = None, **parameters: str) -> BackupStack:
+    def backup_stack(
+        *, name: str = "nightly", edit: Edit | None = None, hourly: bool = False, **parameters: str
+    ) -> BackupStack:
         source = solution.make_file_system(f"source-{name}-{cloud.clock.now()}")
-        made.append(solution.deploy_backup({"SrcEFS": source} | parameters, name, edit))
-        return made[-1]
+        stack = solution.deploy_backup({"SrcEFS": source} | parameters, name, edit)
+        made.append(stack)
+        stack.check(hourly=hourly)
+        return stack
 
     yield backup_stack
     cloud.clear_faults()

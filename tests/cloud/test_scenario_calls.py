@@ -35,7 +35,8 @@ def policies(built: Built, name: str, deployed: DeployedStack) -> Stack:
     """The template with the names that the deployed stack got."""
     resources = deployed.cloud.client("cloudformation").describe_stack_resources(StackName=deployed.stack.name)
     physical = {
-        resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources["StackResources"]
+        resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "")
+        for resource in resources["StackResources"]
     }
     account = deployed.stack.id.split(":")[4]
     arns = {
@@ -54,6 +55,7 @@ def recorded(solution: Solution, built: Built) -> Iterator[dict[str, Recorded]]:
     cloud = solution.cloud
     backups = solution.deploy_backup({"BackupWindow": "60"})
     backups.night()
+    backups.check(hourly=False)
     backup_file_system = cloud.file_system(backups.stack.outputs["BackupEFS"])
     backup_file_system.unresolvable()
     cloud.fault("error", service="dynamodb", operation="UpdateItem", caller="instance *", first=2, times=100)

@@ -13,10 +13,11 @@ FUNCTION, INSTANCE = "function nightly", "instance *"
 CALLS = {
     FUNCTION: {
         ("dynamodb", "TransactWriteItems"), ("dynamodb", "GetItem"), ("dynamodb", "UpdateItem"),
-        ("dynamodb", "DeleteItem"), ("events", "PutRule"), ("events", "PutTargets"), ("events", "RemoveTargets"),
+        ("dynamodb", "DeleteItem"), ("dynamodb", "Scan"), ("events", "PutRule"), ("events", "PutTargets"),
+        ("events", "RemoveTargets"),
         ("events", "DeleteRule"), ("autoscaling", "SetDesiredCapacity"), ("autoscaling", "DescribeAutoScalingGroups"),
         ("efs", "DescribeFileSystems"), ("cloudwatch", "GetMetricData"), ("cloudwatch", "PutMetricData"),
-        ("ssm", "SendCommand"), ("sns", "Publish"),
+        ("ssm", "SendCommand"), ("sns", "Publish"), ("sns", "ListSubscriptionsByTopic"),
     },
     INSTANCE: {
         ("s3", "HeadObject"), ("s3", "GetObject"), ("s3", "PutObject"), ("dynamodb", "GetItem"),
@@ -24,7 +25,7 @@ CALLS = {
         ("autoscaling", "SetDesiredCapacity"), ("autoscaling", "CompleteLifecycleAction"),
     },
 }  # fmt: skip
-"""Every call of a night that goes well."""
+"""Every call of a night that goes well, and of the hours before it."""
 
 # Whether the backup itself is a success all the same. The table's failures are in the scenarios of ends.
 LASTING = [
@@ -49,6 +50,7 @@ def backups(solution: Solution) -> Iterator[BackupStack]:
     stack = solution.deploy_backup({"BackupWindow": "60"})
     write(f"{stack.source}/file", b"content")
     assert stack.night()["BackupStatus"] == "Success"
+    stack.check(hourly=False)
     yield stack
     solution.cloud.delete(stack.stack)
 

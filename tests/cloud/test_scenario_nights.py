@@ -50,7 +50,8 @@ def as_moment(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S")
 
 
-def test_a_night_from_the_schedule_to_the_mail(backups: BackupStack) -> None:
+def test_a_night_from_the_schedule_to_the_mail(deploy: Deploy) -> None:
+    backups = deploy(hourly=True)
     make_zoo(str(backups.source))
     source = snapshot_of(str(backups.source))
     item = backups.night()

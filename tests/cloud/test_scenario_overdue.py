@@ -18,7 +18,7 @@ def state(backups: BackupStack) -> str:
 
 
 def test_a_disabled_schedule_raises_the_alarm_and_a_success_ends_it(deploy: Deploy) -> None:
-    backups = deploy(BackupWindow="60")
+    backups = deploy(hourly=True, BackupWindow="60")
     cloud = backups.cloud
     (backups.source / "file").write_bytes(b"content")
     assert backups.night()["BackupStatus"] == "Success"
@@ -43,7 +43,7 @@ def test_a_disabled_schedule_raises_the_alarm_and_a_success_ends_it(deploy: Depl
 
 def test_the_alarm_comes_too_when_nothing_of_the_stack_runs(deploy: Deploy) -> None:
     """The hourly rule is disabled, as if the function could not run any more."""
-    backups = deploy()
+    backups = deploy(hourly=True)
     cloud = backups.cloud
     for rule in cloud.client("events").list_rules()["Rules"]:
         if rule.get("ScheduleExpression") and backups.stack.name in rule.get("Description", ""):

@@ -44,6 +44,7 @@ class Kept:
 @pytest.fixture(scope="module")
 def kept(solution: Solution) -> Iterator[Kept]:
     backups = solution.deploy_backup({"BackupPrefix": "/files"})
+    backups.check(hourly=False)
     source = str(backups.source)
     os.makedirs(source)
     make_zoo(f"{source}/home")
