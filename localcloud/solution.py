@@ -22,6 +22,7 @@ BACKUP_TEMPLATE, RESTORE_TEMPLATE = "efs-to-efs-backup.template", "efs-to-efs-re
 COLLECTOR = "https://metrics.awssolutionsbuilder.com/generic"
 RUNNING = "@running"
 CONFIRMATION = "AWS Notification - Subscription Confirmation"
+ALARMS = ("ALARM: ", "OK: ", "INSUFFICIENT_DATA: ")
 
 Item = dict[str, Any]
 Edit = Callable[[str], str]
@@ -180,7 +181,15 @@ class DeployedStack:
 
     @property
     def mails(self) -> list[Mail]:
-        """Return the mails of its topic, oldest first, without those that ask for confirmation."""
+        """Return the mails about its work, oldest first."""
+        return [mail for mail in self._delivered() if not mail.subject.startswith(ALARMS)]
+
+    @property
+    def alarms(self) -> list[Mail]:
+        """Return the mails of its alarms, oldest first."""
+        return [mail for mail in self._delivered() if mail.subject.startswith(ALARMS)]
+
+    def _delivered(self) -> list[Mail]:
         return [mail for mail in self.cloud.mails if mail.topic == self.topic and mail.subject != CONFIRMATION]
 
     def logs(self, prefix: str) -> dict[str, str]:

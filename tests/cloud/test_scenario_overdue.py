@@ -8,7 +8,7 @@ from tests.cloud.conftest import Deploy
 
 def alarms(backups: BackupStack) -> list[str]:
     """The subjects of the mails about the overdue alarm."""
-    return [mail.subject for mail in backups.mails if "OverdueAlarm" in mail.subject]
+    return [mail.subject for mail in backups.alarms if "OverdueAlarm" in mail.subject]
 
 
 def state(backups: BackupStack) -> str:
