@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from localcloud.solution import BackupStack, Solution
@@ -20,8 +20,6 @@ from tests.support.browser import Browser
 from tests.support.tree import assert_same, snapshot_of
 from tests.support.zoo import make_plain, plain_file, write
 from tests.templates.test_dashboard import documented
-
-from widget.history import parse_backups
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 WEEKS_BEFORE = 30
@@ -130,10 +128,15 @@ def test_the_widget_shows_what_the_nights_left(page: Browser, nightly: BackupSta
     assert "never confirmed" not in page.evaluate("document.body.innerText")
 
 
-def test_the_widget_understands_the_progress_that_the_agent_writes(nightly: BackupStack) -> None:
-    (last,) = [backup for backup in parse_backups(nightly.items) if backup.snapshot == listed(nightly)[0]]
-    assert last.progress is not None
-    assert 0 <= last.progress.files <= 1500
+def test_each_snapshot_links_to_a_log_that_is_there(page: Browser, nightly: BackupStack) -> None:
+    hrefs = page.evaluate(
+        "[...document.querySelectorAll('.eb tr a')].filter(a => a.innerText == 'Log').map(a => a.href)"
+    )
+    bucket = nightly.stack.outputs["LogBucket"]
+    for href in hrefs[: len(nightly.snapshots)]:
+        assert urlsplit(href).path == f"/s3/object/{bucket}"
+        key = parse_qs(urlsplit(href).query)["prefix"][0]
+        assert key in nightly.logs(key.partition("/")[0])
 
 
 def test_it_has_no_script_and_fits_the_page(page: Browser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.unit.functions.shown import (
 )
 
 import readable as words
+from efs_backup.agent.pure.items import PROGRESS
 from subscriptions import Subscription
 from widget import chart, style
 from widget.config import Settings
@@ -29,6 +31,7 @@ from widget.history import (
     Backup,
     HistoryError,
     Lease,
+    Progress,
     Snapshot,
     parse_backups,
     parse_lease,
@@ -135,6 +138,14 @@ def test_a_snapshot_goes_with_the_backup_that_made_it() -> None:
     first, second = rows(Known(NOW, (snapshot(0), snapshot(1, cost="2 USD")), (made, other)))
     assert (first.backup, first.cost, first.seconds) == (made, "1 USD", 1200.0)
     assert (second.backup, second.cost, second.seconds) == (None, "2 USD", 1200)
+
+
+def test_the_progress_that_the_agent_writes_is_understood() -> None:
+    written = dict(zip(PROGRESS, ("scan", 5, 10, 7, "2026-11-24T02:05:00"), strict=True))
+    (understood,) = parse_backups([{"BackupId": "b", **written}])
+    assert understood.progress == Progress("scan", 5, 10, 7)
+    documented = (Path(__file__).parents[3] / "docs" / "dashboard.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in documented for name in PROGRESS)
 
 
 def test_an_address_that_never_confirmed_is_named_and_its_restores_ask_anew() -> None:
