@@ -60,12 +60,18 @@ class Ending:
         return ended if item else ended | {"ExpireItem": int((self.now + KEEP_ITEM).timestamp())}
 
     def pay_owed_mail(self, lease: Lease) -> bool:
+        """Send the mail of the backup that the lease was taken from, and note it; False if another invocation does."""
+        if not self.send_owed_mail(lease):
+            return False
+        self.leases.update(lease, {}, OWED_ATTRIBUTES)
+        return True
+
+    def send_owed_mail(self, lease: Lease) -> bool:
         """Send the mail of the backup that the lease was taken from; False if another invocation does."""
         if lease.owed_mail is None or self.leases.claim(lease, OWED) is None:
             return False
         item = self.table.read(lease.owed_mail) or {}
         self.publish({"BackupId": lease.owed_mail, "BackupStatus": UNKNOWN} | item)
-        self.leases.update(lease, {}, OWED_ATTRIBUTES)
         return True
 
     def report(self, item: Item) -> None:

@@ -100,8 +100,8 @@ class Flow:
             self._tidy()
         elif lease and decision.action is Action.RESUME:
             sizes = self._launch(lease)
-            self.ending.pay_owed_mail(lease)
-            self._mark_started(lease, sizes)
+            told = self.ending.send_owed_mail(lease)
+            self._mark_started(lease, sizes, OWED_ATTRIBUTES if told else ())
         elif lease and lease.backup_id == backup:
             self.ending.pay_owed_mail(lease)
         return decision

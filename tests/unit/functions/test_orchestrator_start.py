@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from tests.unit.functions.cloud import NIGHT, Calls, Cloud
+import pytest
+from tests.unit.functions.cloud import NIGHT, Calls, Cloud, Died
 
 
 def test_a_start_takes_the_lease_arms_the_stop_rule_and_sets_capacity_1(cloud: Cloud) -> None:
@@ -91,6 +92,24 @@ def test_a_start_that_takes_over_makes_at_most_twelve_calls(cloud: Cloud) -> Non
 
     assert outcome["action"] == "take over"
     assert len(cloud.calls.made) <= 12, cloud.calls.made
+
+
+def test_a_start_that_died_and_is_tried_again_makes_at_most_twelve_calls(make_cloud: Callable[..., Cloud]) -> None:
+    for number in range(4, 12):  # it takes over with its fourth call
+        cloud = make_cloud()
+        cloud.invoke(cloud.start_event())
+        cloud.scale_in()
+        cloud.advance(hours=24)
+        event, cloud.calls = cloud.start_event(), Calls(die_after=number)
+        with pytest.raises(Died):
+            cloud.invoke(event, "request")
+        cloud.calls = Calls()
+
+        cloud.invoke(event, "request")
+
+        assert len(cloud.calls.made) <= 12, cloud.calls.made
+        assert cloud.lease is not None
+        assert "OwedMail" not in cloud.lease
 
 
 def test_the_same_event_again_changes_nothing(cloud: Cloud) -> None:
