@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -198,3 +199,32 @@ def test_a_busy_tree_never_breaks_a_run_and_the_next_quiet_night_is_exact(histor
         history.record()
     history.night("--retain", "2")
     pair.verify()
+
+
+def test_subdirectories_renamed_when_their_turn_comes_are_settled_by_one_worker(history: History) -> None:
+    pair, count = history.pair, 24
+    top = f"{pair.source}/p"
+    for number in range(count):
+        make_plain(f"{top}/s{number:02d}", 2)
+    history.night("--workers", "8")
+    device = os.stat(pair.source).st_dev
+    renamed = threading.Event()
+    made: list[bytes] = []
+
+    def decide(call: Call) -> None:
+        name = call.file_name()
+        if call.name in calls.OPENING:
+            if not renamed.is_set() and call.device() == device and len(name) == 3 and name.startswith(b"s"):
+                renamed.set()
+                for number in range(count):
+                    os.rename(f"{top}/s{number:02d}", f"{top}/t{number:02d}")
+        elif len(name) == 3 and name.startswith(b"t") and call.device() != device:
+            made.append(name)
+            time.sleep(0.05)  # whoever works in the same directory gets there meanwhile
+
+    asked = (*calls.OPENING, "mkdir", "mkdirat")
+    supervise(pair.arguments("backup", "--workers", "8"), asked, decide).expect(0)
+    assert renamed.is_set()
+    assert sorted(made) == sorted({b"t%02d" % number for number in range(count)})
+    assert_same(snapshot_of(pair.source), snapshot_of(pair.snapshot()))
+    pair.verify("--all")

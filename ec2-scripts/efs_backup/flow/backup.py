@@ -26,7 +26,7 @@ from efs_backup.flow.hardlinks import unite_hard_links
 from efs_backup.flow.options import BackupOptions, demand_apart, demand_directory, demand_root, workers_for
 from efs_backup.flow.pool import Pool
 from efs_backup.flow.progress import Progress, now_iso
-from efs_backup.flow.task import DirectoryTask, EmptyTask, Outcome, RemoveTask, ScanTask, Trees
+from efs_backup.flow.task import DirectoryTask, EmptyTask, Outcome, RemoveTask, ScanTask, Trees, next_round
 from efs_backup.flow.verdicts import damaged_inodes
 from efs_backup.pure.catalog import Catalog, Snapshot
 from efs_backup.pure.compare import Rule
@@ -361,7 +361,10 @@ class BackupRun:
         self.total.scanned = self.total.scanned_bytes = 0
         self.progress.begin("compare", *expected)
         take, tick = self._taker(writer, ledger), self._tick(writer)
-        pool.run([DirectoryTask("")], take, tick)
+        tasks = [DirectoryTask("")]
+        while tasks:
+            pool.run(tasks, take, tick)
+            tasks, self.total.again = next_round(self.total.again)
         self.progress.begin("link")
         unite_hard_links(pool, ledger, writer, take, tick)
 

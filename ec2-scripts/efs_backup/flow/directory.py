@@ -83,6 +83,9 @@ def process_directory(bench: Workbench, task: DirectoryTask, outcome: Outcome) -
         else:
             _compare(bench, task, done)
     except ChangedUnderneath:
+        if task.mode is Mode.AGAIN:
+            # The subdirectories it has made are no longer new to the next look.
+            outcome.tasks.extend(done.tasks)
         _begin_again(bench, task, outcome)
     except _Share:
         outcome.add(done.unfinished())
@@ -96,7 +99,7 @@ def process_directory(bench: Workbench, task: DirectoryTask, outcome: Outcome) -
 
 def _begin_again(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
     if task.attempt + 1 < _ATTEMPTS:
-        outcome.tasks.append(replace(task, attempt=task.attempt + 1))
+        outcome.again.append(replace(task, attempt=task.attempt + 1))
     else:
         outcome.changed.append(task.path)
         _carry(bench, task, outcome)
@@ -112,7 +115,11 @@ def _compare(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
         except OSError as error:
             _unopened(bench, task, error, outcome)
             return
-        staging = resources.enter_context(tree.directory(bench.staging, task.path))
+        staging = _open_staging(bench, task, resources)
+        if staging is None:
+            if not _look_above(task, outcome):
+                outcome.changed.append(task.path)
+            return
         here = Here(bench, task.path, source, staging, {}, outcome, resources)
         if seen is None:
             _other_mount(here, task)
@@ -129,7 +136,7 @@ def _check_for_changes(here: Here, task: DirectoryTask, seen: _Source) -> None:
     if _directory_attributes(here.source, seen.attributes.flags) == seen.attributes:
         return
     if task.attempt + 1 < _ATTEMPTS:
-        here.outcome.tasks.append(replace(task, mode=Mode.AGAIN, attempt=task.attempt + 1, known=()))
+        here.outcome.again.append(replace(task, mode=Mode.AGAIN, attempt=task.attempt + 1, known=()))
     else:
         here.outcome.changed.append(task.path)
 
@@ -138,13 +145,29 @@ def _unopened(bench: Workbench, task: DirectoryTask, error: OSError, outcome: Ou
     """The source directory could not be opened or listed: gone or swapped since its parent was, or unreadable."""
     if not task.path:
         raise SourceError(one_line(f"the source {bench.trees.source} cannot be listed: {error.strerror}")) from error
-    if error.errno not in GONE:
-        _carry(bench, task, outcome)
-    elif task.attempt + 1 < _ATTEMPTS:
-        outcome.tasks.append(DirectoryTask(task.path.rpartition("/")[0], Mode.AGAIN, task.attempt + 1))
-    else:
+    if error.errno in GONE:
+        if _look_above(task, outcome):
+            return
         outcome.changed.append(task.path)
-        _carry(bench, task, outcome)
+    _carry(bench, task, outcome)
+
+
+def _look_above(task: DirectoryTask, outcome: Outcome) -> bool:
+    """Have the parent looked at once more, for it decides whether this directory is there; False if it was enough."""
+    if task.attempt + 1 >= _ATTEMPTS:
+        return False
+    outcome.again.append(DirectoryTask(task.path.rpartition("/")[0], Mode.AGAIN, task.attempt + 1))
+    return True
+
+
+def _open_staging(bench: Workbench, task: DirectoryTask, resources: ExitStack) -> int | None:
+    """Open the directory in staging; None where its parent, looked at again, has put it away."""
+    try:
+        return resources.enter_context(tree.directory(bench.staging, task.path))
+    except OSError as error:
+        if task.attempt and error.errno in GONE:
+            return None
+        raise
 
 
 def _other_mount(here: Here, task: DirectoryTask) -> None:
@@ -166,7 +189,9 @@ def _carry(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
     """Take a directory from the base as it is, for the source does not let us read it; its subdirectories follow."""
     outcome.unreadable.append(task.path)
     with ExitStack() as resources:
-        staging = resources.enter_context(tree.directory(bench.staging, task.path))
+        staging = _open_staging(bench, task, resources)
+        if staging is None:
+            return
         here = Here(bench, task.path, -1, staging, {}, outcome, resources)
         directory, files, directories, absent = _from_base(bench, task.path)
         staged = _staged(here)
@@ -384,8 +409,12 @@ def _children(
     if task.known or task.mode is Mode.AGAIN:
         directories = [d for d in directories if d in made]
     carry_all = task.mode is Mode.CARRY
+    # Below a directory that is looked at again the attempts go on, so that what comes and goes for ever has an end.
+    attempt = task.attempt if task.mode is Mode.AGAIN else 0
     return [
-        DirectoryTask(join(task.path, name), Mode.CARRY if carry_all or name in carried_names else Mode.COMPARE)
+        DirectoryTask(
+            join(task.path, name), Mode.CARRY if carry_all or name in carried_names else Mode.COMPARE, attempt
+        )
         for name in directories
     ]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 
 from efs_backup.pure.compare import Rule
+from efs_backup.pure.layout import ancestors
 from efs_backup.pure.links import GroupPlan, Sighting
 from efs_backup.pure.records import Record
 
@@ -39,7 +41,8 @@ class Mode(Enum):
 
     COMPARE = "compare"
     AGAIN = "again"
-    """Compare once more: a subdirectory was gone when its turn came. Only subdirectories new in staging follow."""
+    """Compare once more: it changed, or a subdirectory was gone when its turn came. Only subdirectories that are new in
+    staging follow."""
     CARRY = "carry"
     """The source cannot be read: take everything from the base."""
 
@@ -174,6 +177,22 @@ class SettleTask:
     path: str
 
 
+def next_round(again: Iterable[DirectoryTask]) -> tuple[list[DirectoryTask], list[DirectoryTask]]:
+    """Return what can be looked at again side by side, and what must wait for the round after.
+
+    Two workers in one directory of staging would undo one another's work, so no directory comes twice, and none comes
+    with a directory above it, which may put it away. Where a directory was named more than once, the widest look wins
+    (COMPARE also follows the old subdirectories), and the largest number of attempts.
+    """
+    wanted: dict[str, DirectoryTask] = {}
+    for task in again:
+        other = wanted.get(task.path, task)
+        wider = task if task.mode is Mode.COMPARE else other
+        wanted[task.path] = replace(wider, attempt=max(task.attempt, other.attempt))
+    later = [path for path in wanted if any(above in wanted for above in ancestors(path))]
+    return [task for path, task in wanted.items() if path not in set(later)], [wanted[path] for path in later]
+
+
 Task = (
     CheckTask
     | RestoreTask
@@ -205,6 +224,8 @@ class Outcome:
 
     blocks: list[BlockResult] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
+    again: list[DirectoryTask] = field(default_factory=list)
+    """Directories to be looked at once more, when all that is under way has ended."""
     sightings: list[Sighting] = field(default_factory=list)
     members: list[tuple[Sighting, Record | None]] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)

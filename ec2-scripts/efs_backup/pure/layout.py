@@ -86,3 +86,9 @@ def checked_label(text: str) -> str:
 def join(directory: str, name: str) -> str:
     """Return the path of a name in a directory; both relative to the same root, the root being the empty string."""
     return f"{directory}/{name}" if directory else name
+
+
+def ancestors(path: str) -> list[str]:
+    """Return the directories a path lies in, the root (the empty string) first; none for the root itself."""
+    parts = path.split("/") if path else []
+    return ["/".join(parts[:depth]) for depth in range(len(parts))]
