@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 
 from efs_backup.agent.effects.instance import Instance
 from efs_backup.agent.effects.says import say
@@ -24,26 +25,29 @@ def drain(
     """Stop the agent's run, wait until it has ended, end it if the agent is gone, and complete the hook."""
     say(f"drain {target}: {group} takes it out of service")
     minutes = settings.drain if isinstance(settings, BackupSettings) else 0
-    if not _agent_ended(instance, minutes * 60 + _MARGIN_SECONDS):
+    _stop_agent(instance, minutes * 60 + _MARGIN_SECONDS)
+    if instance.notes.read(ENDED) is None:
         finish(settings, instance)
+    say("the run has ended")
     complete_hook(instance, group, hook, token)
 
 
-def _agent_ended(instance: Instance, seconds: float) -> bool:
-    """Tell the agent to stop and wait for the end of its run; False if it died, or does not come to an end."""
+def _stop_agent(instance: Instance, seconds: float) -> None:
+    """Tell the agent to stop, and wait until its run has ended or it is gone; kill it if that takes too long."""
     told: int | None = None
     end = time.monotonic() + seconds
-    while instance.notes.read(ENDED) is None:
-        agent = instance.notes.holder()
-        if agent is None:
-            return instance.notes.read(ENDED) is not None
+    while instance.notes.read(ENDED) is None and (agent := instance.notes.holder()) is not None:
         if told != agent:
             say(f"the agent (process {agent}) is told to stop")
-            os.kill(agent, signal.SIGTERM)
+            _signal(agent, signal.SIGTERM)
             told = agent
         if time.monotonic() >= end:
             say(f"the agent (process {agent}) does not come to an end and is killed")
-            os.kill(agent, signal.SIGKILL)
+            _signal(agent, signal.SIGKILL)
         time.sleep(_STEP_SECONDS)
-    say("the run has ended")
-    return True
+
+
+def _signal(process: int, number: int) -> None:
+    """Send a signal to a process that may just have ended."""
+    with suppress(ProcessLookupError):
+        os.kill(process, number)

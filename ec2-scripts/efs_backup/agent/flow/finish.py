@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 from efs_backup.agent.effects.instance import Instance
@@ -18,10 +19,19 @@ _NEVER_BEGAN = "The agent on the instance failed before it began to work; its lo
 
 
 def finish(settings: BackupSettings | RestoreSettings, instance: Instance) -> None:
-    """Give the run of a dead agent its end; do nothing if it has one."""
-    if instance.notes.read(ENDED) is not None:
-        say("the run has ended, and nothing is left to do")
-        return
+    """Give the run of a dead agent its end; do nothing if it has one, or if another process is just doing it."""
+    # What is asked to stop here is the work, and there is none any more.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with instance.notes.held() as free:
+        if not free:
+            say("another process ends the run")
+        elif instance.notes.read(ENDED) is not None:
+            say("the run has ended, and nothing is left to do")
+        else:
+            _end(settings, instance)
+
+
+def _end(settings: BackupSettings | RestoreSettings, instance: Instance) -> None:
     noted = instance.notes.read(RUN)
     began = noted["began"] if noted else time.time()
     status, reason = (INCOMPLETE, _DIED) if noted else (UNSUCCESSFUL, _NEVER_BEGAN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Mapping
@@ -22,7 +23,13 @@ from efs_backup.agent.flow.watch import Watch
 from efs_backup.agent.flow.workplace import BACKUP, SOURCE, mounted, run_engine
 from efs_backup.agent.pure.mail import restore_mail
 from efs_backup.agent.pure.outcome import INCOMPLETE, UNSUCCESSFUL, in_terms_of, sentence
-from efs_backup.agent.pure.restoring import RestoreOutcome, restore_outcome, restore_words, what_was_done
+from efs_backup.agent.pure.restoring import (
+    RestoreOutcome,
+    restore_outcome,
+    restore_target,
+    restore_words,
+    what_was_done,
+)
 from efs_backup.agent.pure.settings import RestoreSettings
 from efs_backup.agent.pure.usage import restore_usage
 from efs_backup.pure.errors import UsageError, one_line
@@ -55,6 +62,7 @@ class InstanceRestore:
         try:
             words = restore_words(settings, SOURCE, BACKUP)
             with mounted(settings, self._instance, self._watch, writable=SOURCE):
+                _demand_no_link(settings)
                 outcome = restore_outcome(run_engine(words, self._watch, telling.progress))
         except (MountError, UsageError) as error:
             return RestoreOutcome(UNSUCCESSFUL, sentence(str(error)))
@@ -65,6 +73,12 @@ class InstanceRestore:
             _keep_entries(outcome.report)
         reason = in_terms_of(outcome.reason, {SOURCE: settings.source_efs, BACKUP: settings.backup_efs})
         return RestoreOutcome(outcome.status, reason, outcome.report)
+
+
+def _demand_no_link(settings: RestoreSettings) -> None:
+    """Raise UsageError if a symbolic link leads to where root is to write: users own the source."""
+    if settings.to and os.path.realpath(target := restore_target(settings.to, SOURCE)) != target:
+        raise UsageError(f"Restore To {settings.to!r} leads through a symbolic link: name a directory without any")
 
 
 def _keep_entries(report: Mapping[str, Any]) -> None:
