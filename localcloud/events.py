@@ -72,8 +72,10 @@ class Events:
         return min(moments, default=None)
 
     def fire(self, now: float) -> None:
-        """Fire the schedule rules that are due."""
-        for rule in self._rules():
+        """Fire the schedule rules that are due. What a disabled one would have fired is not made up for."""
+        rules = self._rules()
+        self._watched = {rule.name: self._watched[rule.name] for rule in rules if rule.name in self._watched}
+        for rule in rules:
             while (moment := self._next(rule, now)) is not None and moment.timestamp() <= now:
                 self._watched[rule.name].done = moment
                 event = self._event("aws.events", "Scheduled Event", {}, [rule.arn], moment.timestamp())

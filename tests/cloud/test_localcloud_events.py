@@ -58,6 +58,7 @@ def test_a_one_time_rule_fires_once_and_one_in_the_past_never(cloud: LocalCloud)
 
 def test_a_removed_or_disabled_rule_does_not_fire(cloud: LocalCloud) -> None:
     cloud.deploy(template(recorder(ScheduleExpression="rate(1 hour)", Name="hourly")))
+    cloud.clock.advance(seconds=1)
     cloud.client("events").disable_rule(Name="hourly")
     cloud.clock.advance(hours=3)
     assert received(cloud) == []

@@ -12,10 +12,8 @@ from tests.cloud.nights import begin_copying
 from tests.support.release import Built
 from tests.templates.permissions import allowed, excused, needed, permits, resources_of
 from tests.templates.reading import Stack, template
-from tests.templates.test_permissions import command_line_calls
 
 NEVER_SEEN = {"kms:Decrypt", "kms:GenerateDataKey"}  # only with a key of the customer's
-OF_THE_USER_DATA = "aws s3 cp aws dynamodb get-item"
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,6 @@ def test_the_instance_may_do_what_it_does_and_nothing_else(recorded: dict[str, R
     made = {f"{call['service']}:{call['operation']}" for call in seen.of("EC2Role")}
     actions = needed(made) | excused(kind, "EC2Role") - NEVER_SEEN
     assert actions == allowed(seen.stack, "EC2Role") - NEVER_SEEN
-    assert command_line_calls(OF_THE_USER_DATA) & made, "the user data's calls are among them"
 
 
 @pytest.mark.parametrize("kind", ["backup", "restore"])
