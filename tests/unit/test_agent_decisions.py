@@ -262,8 +262,13 @@ def test_what_the_engine_says_of_its_tools_is_recognised() -> None:
             {"NumberOfFiles": 40, "TotalFileSize": 400},
         ),
         (
-            {"phase": "transfer", "files": 40, "bytes": 0, "files_expected": 90, "bytes_expected": 900},
-            {"NumberOfFiles": 90, "TotalFileSize": 900, "NumberOfFilesTransferred": 40},
+            {"phase": "transfer", "files": 40, "bytes": 300, "files_expected": 90, "bytes_expected": 900},
+            {
+                "NumberOfFiles": 90,
+                "TotalFileSize": 900,
+                "NumberOfFilesTransferred": 40,
+                "TotalTransferredFileSize": 300,
+            },
         ),
         ({"phase": "prepare", "files": 0, "bytes": 0, "files_expected": 0, "bytes_expected": 0}, {}),
         (None, {}),

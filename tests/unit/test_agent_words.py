@@ -105,13 +105,15 @@ def test_logs_lie_below_the_guides_prefixes() -> None:
     assert address_of("b", "cn-north-1", "amazonaws.com.cn", "k") == "https://b.s3.cn-north-1.amazonaws.com.cn/k"
 
 
-FPSYNC_1_5 = """1795545744 Info: Run ID: 1795545744-10170
+BEGUN = """1795545744 Info: Run ID: 1795545744-10170
 1795545745 ===> Analyzing filesystem...
 1795545746 <=== Fpart crawling finished
 1795545746 <=== Parts done: 0/3 (0%), remaining: 3
-1795545746 <=== Successfully prepared run: 1795545744-10170
+"""
+FPSYNC_1_5 = f"""{BEGUN}1795545746 <=== Successfully prepared run: 1795545744-10170
 1795545746 <=== Fpsync completed without error in 1s.
 """
+CUT_OFF = "1795545747 <=== Parts done: {}/3, remaining: 2\n"
 TRANSFERRED = """1795545747 <=== Parts done: 3/3 (100%), remaining: 0
 1795545747 <=== Fpsync completed {} in 1s.
 """
@@ -127,7 +129,11 @@ DONE = [
         (FPSYNC_1_5 + TRANSFERRED.format("without error"), [*DONE, "<==== Fpsync completed without error.", ""]),
         (FPSYNC_1_5 + TRANSFERRED.format("with error"), [*DONE, "<==== Fpsync completed with error, see below.", ""]),
         (FPSYNC_1_5, [*PREPARED, ""]),
-        (FPSYNC_1_5 + "1795545747 <=== Parts done: 1/3 (33%), remaining: 2\n", [*PREPARED, ""]),
+        (FPSYNC_1_5 + CUT_OFF.format(1), [*PREPARED, ""]),
+        (FPSYNC_1_5 + CUT_OFF.format(3), [*DONE, ""]),
+        (BEGUN + TRANSFERRED.format("without error"), [*DONE, "<==== Fpsync completed without error.", ""]),
+        (BEGUN + TRANSFERRED.format("with error"), [*DONE, "<==== Fpsync completed with error, see below.", ""]),
+        (BEGUN + CUT_OFF.format(1), [*PREPARED, ""]),
     ],
 )
 def test_the_log_of_fpsync_reads_as_the_guides_figures(said: str, figure: list[str]) -> None:

@@ -114,6 +114,7 @@ def _seen_so_far(progress: Mapping[str, Any] | None) -> dict[str, Any]:
             "NumberOfFiles": progress["files_expected"],
             "TotalFileSize": progress["bytes_expected"],
             "NumberOfFilesTransferred": progress["files"],
+            "TotalTransferredFileSize": progress["bytes"],
         }
     return {}
 

@@ -13,6 +13,7 @@ from typing import Any
 _RUN_ID = re.compile(r"Run ID: (\S+)|Resuming run: (\S+)")
 _PARTS = re.compile(r"Parts done: (\d+)/(\d+)")
 _GENERATED = re.compile(r"Generated (\d+) parts")
+_PREPARED = re.compile(r"Successfully prepared run")
 _ENDED = re.compile(r"Fpsync completed with(out)? error")
 
 
@@ -40,23 +41,24 @@ def _job_name(said: str) -> str | None:
 
 
 def _fpsync_lines(said: str) -> list[str]:
-    """The last state of the parts, and the verdict of the transfer. Preparing the parts has a verdict of its own.
+    """The last state of the parts, and the verdict of the transfer.
 
-    How many parts there are is told by the preparation: a run that is resumed says 0.
+    Where the parts were prepared first, that has a verdict of its own, and says how many they are: a run that is
+    resumed says 0.
     """
-    parts, ended = _PARTS.findall(said), _ENDED.findall(said)
+    parts, verdicts = _PARTS.findall(said), _ENDED.findall(said)[len(_PREPARED.findall(said)) :]
     generated = [int(number) for number in _GENERATED.findall(said)]
     done = int(parts[-1][0]) if parts else 0
     total = max([*generated, *(int(number) for _, number in parts)], default=0)
-    if len(ended) < 2 and not (parts and done == total):
+    if not verdicts and not (parts and done == total):
         return []
     percent = 100 * done // total if total else 100
     lines = [
         "====> Waiting for sync jobs to complete...",
         f"<==== Parts done: {done}/{total} ({percent}%), remaining: {total - done}",
     ]
-    if ended:
-        lines.append(f"<==== Fpsync completed {'without error.' if ended[-1] else 'with error, see below.'}")
+    if verdicts:
+        lines.append(f"<==== Fpsync completed {'without error.' if verdicts[-1] else 'with error, see below.'}")
     return lines
 
 
