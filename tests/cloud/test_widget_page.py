@@ -165,13 +165,15 @@ def test_a_restore_link_opens_a_stack_that_brings_the_snapshot_back(page: Browse
     assert link["templateURL"].endswith("/efs-to-efs-restore.template")
 
     parameters = {name.removeprefix("param_"): value for name, value in link.items() if name.startswith("param_")}
+    told = len(nightly.mails)
     restored = nightly.solution.deploy_restore(nightly, parameters, name=link["stackName"])
+    nightly.cloud.wait_for(lambda: len(nightly.mails) > told, "the mail of the restore", 300)
     restored.wait()
+    assert "restore Success" in nightly.mails[-1].subject
 
     # A restore leaves what is only on the source.
     source = snapshot_of(str(nightly.source))
     assert_same(wanted, {path: entry for path, entry in source.items() if path in wanted}, what="the source")
-    assert "Success" in restored.mails[-1].subject
     nightly.cloud.delete(restored.stack)
 
 
