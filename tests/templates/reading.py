@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cfnlint.decode.cfn_yaml import load
+from deployment.release import Release, project_version
+from deployment.templates import filled_in
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 BACKUP = TEMPLATES / "efs-to-efs-backup.template"
@@ -18,13 +20,6 @@ RESTORE = TEMPLATES / "efs-to-efs-restore.template"
 ACCOUNT = "123456789012"
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 NO_VALUE = object()
-
-TOKENS = {
-    "%%BUCKET%%": "release",
-    "%%SOLUTION%%": "efs-backup",
-    "%%VERSION%%": "v2.0.0",
-    "%%AGENT_SHA256%%": "0" * 64,
-}
 
 BACKUP_PARAMETERS = {
     "SrcEFS": "fs-0123456789abcdef0",
@@ -49,11 +44,9 @@ def template(path: Path) -> dict[str, Any]:
 
 
 def released(path: Path) -> str:
-    """The template's text as a release has it, with the tokens filled in."""
-    text = path.read_text(encoding="utf-8")
-    for token, value in TOKENS.items():
-        text = text.replace(token, value)
-    return text
+    """The template's text as a release has it."""
+    release = Release("release", "efs-backup", project_version())
+    return filled_in(path.read_text(encoding="utf-8"), release, "0" * 64)
 
 
 @dataclass(frozen=True)
