@@ -119,5 +119,9 @@ class Cloud:
 
     @property
     def quiet(self) -> bool:
-        """Say whether nothing is at work, no instance and no command either; what ends first is asked first."""
-        return not (self.instances.running() or self.commands.busy or self.busy)
+        """Say whether nothing is at work, no instance and no command either.
+
+        Groups give instances work, and get it from those that end, so they are asked before and after: a group that
+        was just launching was asked last, and its new instance first, before it was there.
+        """
+        return not (self.busy or self.instances.running() or self.commands.busy or self.busy)
