@@ -19,7 +19,7 @@ from efs_backup.agent.pure.mounting import (
     why_not_mounted,
     worth_another_try,
 )
-from efs_backup.effects.mounts import NETWORK_TYPES, mount_of
+from efs_backup.effects.mounts import is_on_network
 from efs_backup.effects.processes import call
 from efs_backup.pure.errors import BackupError
 
@@ -88,7 +88,7 @@ def _make_links_cheap(mount: Mount) -> None:
     `fs.protected_hardlinks` guards users from one another, and an instance has none. A machine on which something else
     than NFS stands for the file system (the local cloud's) is not an instance, and keeps its setting.
     """
-    if not mount.writable or mount_of(mount.point).kind not in NETWORK_TYPES:
+    if not mount.writable or not is_on_network(mount.point):
         return
     try:
         with open(_PROTECTED_HARDLINKS, "w", encoding="ascii") as setting:
