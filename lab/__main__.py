@@ -51,6 +51,8 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--nights", type=int, default=9, help="nights before the measured one")
     command.add_argument("--retain", type=int, default=7)
     command.add_argument("--workers", type=int, help="workers of ours and threads of the published steps")
+    command.add_argument("--steps", nargs="+", choices=table.STEPS, default=list(table.STEPS))
+    command.add_argument("--trace", action="store_true", help="say which system calls the RPCs come from")
     command.add_argument("--output", type=Path, default=BUILD / "bench-nfs")
     _add_clock(command, machine.Clock.VIRTUAL)
 
@@ -84,8 +86,9 @@ def run_bench(options: argparse.Namespace) -> int:
     """Run the benchmark; return 1 if a tool failed."""
     scenarios = [table.Scenario(files, rate) for files in options.files for rate in options.rate]
     plan = bench.Plan(
-        options.tools, scenarios, options.latency, options.nights, options.retain, options.workers, options.clock
-    )
+        options.tools, scenarios, options.latency, options.nights, options.retain, options.workers, options.clock,
+        options.steps, options.trace,
+    )  # fmt: skip
     return 1 if bench.run(plan, options.output) else 0
 
 

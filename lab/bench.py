@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab import host, image, machine, table, work
+from lab import fit, host, image, machine, table, work
 
 REAL_SECONDS_LIMIT = 4 * 3600
 """A tool's run is stopped after this; 20,000 files at two latencies take the slowest about an hour."""
@@ -13,7 +13,10 @@ REAL_SECONDS_LIMIT = 4 * 3600
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure. `nights` pass before the measured one; `workers` None leaves each tool its default."""
+    """What to measure. `nights` pass before the measured one; `workers` None leaves each tool its default.
+
+    `trace` asks which system calls the RPCs come from; the seconds are then not worth reading.
+    """
 
     tools: Sequence[str]
     scenarios: Sequence[table.Scenario]
@@ -22,18 +25,21 @@ class Plan:
     retain: int
     workers: int | None
     clock: machine.Clock
+    steps: Sequence[str]
+    trace: bool
 
 
-def guest_script(plan: Plan, scenario: table.Scenario, tool: str) -> str:
+def guest_script(plan: Plan, tool: str) -> str:
     """Return the script that measures one tool in the virtual machine."""
     settings = {
         "TOOL": tool,
-        "FILES": scenario.files,
-        "RATE": scenario.rate,
+        "SCENARIOS": f"'{' '.join(f'{one.files}:{one.rate}' for one in plan.scenarios)}'",
         "NIGHTS": plan.nights,
         "RETAIN": plan.retain,
         "LATENCIES": f"'{' '.join(map(str, plan.latencies))}'",
+        "STEPS": f"'{' '.join(plan.steps)}'",
         "WORKERS": plan.workers or "",
+        "TRACE": "yes" if plan.trace else "",
     }
     exports = "\n".join(f"export {name}={value}" for name, value in settings.items())
     return f"#!/bin/bash\n{exports}\nexec /job/lab/bench.sh\n"
@@ -43,14 +49,13 @@ def run(plan: Plan, output: Path) -> int:
     """Measure as planned; write results.json and table.md into `output` after each tool. Return how many failed."""
     output.mkdir(parents=True, exist_ok=True)
     failed = 0
-    measures: dict[table.Scenario, list[table.Measure]] = {}
-    for scenario in plan.scenarios:
-        host.say(f"bench: {scenario.title()}")
-        for tool in plan.tools:
-            whole, found = _measure(plan, scenario, tool, output / f"{scenario.files}-{scenario.rate}" / tool)
-            failed += not whole
-            measures.setdefault(scenario, []).extend(found)
-            page = _write(plan, measures, output)
+    measures: dict[table.Scenario, list[table.Measure]] = {scenario: [] for scenario in plan.scenarios}
+    for tool in plan.tools:
+        whole, found = _measure(plan, tool, output / tool)
+        failed += not whole
+        for scenario, measure in found:
+            measures[scenario].append(measure)
+        page = _write(plan, measures, output)
     host.say(page)
     return failed
 
@@ -60,7 +65,9 @@ def _write(plan: Plan, measures: Mapping[table.Scenario, list[table.Measure]], o
     documents = [
         asdict(scenario) | {"measures": [asdict(one) for one in found]} for scenario, found in measures.items()
     ]
-    page = "\n".join([preamble(plan), *(table.markdown(scenario, found) for scenario, found in measures.items())])
+    nights = fit.nights(measures, plan.latencies[0], plan.retain)
+    parts = [preamble(plan), *(table.markdown(scenario, found) for scenario, found in measures.items())]
+    page = "\n".join([*parts, *([fit.markdown(nights)] if len(nights) >= fit.FEWEST else [])])
     (output / "results.json").write_text(json.dumps(documents, indent=1) + "\n")
     (output / "table.md").write_text(page)
     return page
@@ -76,11 +83,11 @@ def preamble(plan: Plan) -> str:
     )
 
 
-def _measure(plan: Plan, scenario: table.Scenario, tool: str, results: Path) -> tuple[bool, list[table.Measure]]:
+def _measure(plan: Plan, tool: str, results: Path) -> tuple[bool, list[tuple[table.Scenario, table.Measure]]]:
     """Run one tool in a virtual machine of its own; return whether every step succeeded, and those that did."""
     host.say(f"bench: {tool}")
     entries = work.product() if tool == "ours" else {}
-    script = guest_script(plan, scenario, tool)
+    script = guest_script(plan, tool)
     limit = REAL_SECONDS_LIMIT
     outcome = machine.run(
         image.ensure(), plan.clock, script, results, entries, limit, lambda line: host.say(f"  {line}")

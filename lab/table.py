@@ -11,9 +11,12 @@ STEPS = {
     "restore": "restore of a directory",
     "remove": "removal of a snapshot",
 }
+_PARTIAL = {"listing": ("first", "night", "quiet"), "fpsync": ("first",)}
+"""Tools that do not do every step."""
 TOOLS = {
     "listing": "one listing of the source (the floor)",
     "ours": "**efs-backup**",
+    "fpsync": "fpsync alone, one copy",
     "published": "the published solution's steps",
     "rsnapshot": "rsnapshot, link_dest",
     "restic": "restic (not browsable)",
@@ -47,11 +50,12 @@ class Scenario:
         return f"{self.files:,} files, each night {change}, {self.rate / 4:.3%} chmod"
 
 
-def from_record(tool: str, record: dict[str, Any]) -> Measure:
-    """Return the measure in one line of a guest's measures.jsonl, whose label is 'STEP LATENCYms'."""
-    step, latency = record["label"].split()
+def from_record(tool: str, record: dict[str, Any]) -> tuple[Scenario, Measure]:
+    """Return what one line of a guest's measures.jsonl measured; its label is 'STEP LATENCYms FILES RATE'."""
+    step, latency, files, rate = record["label"].split()
     seconds, rpcs, operations = record["seconds"], record["rpcs"], record["operations"]
-    return Measure(tool, step, int(latency.removesuffix("ms")), seconds, rpcs, operations)
+    measure = Measure(tool, step, int(latency.removesuffix("ms")), seconds, rpcs, operations)
+    return Scenario(int(files), float(rate)), measure
 
 
 def markdown(scenario: Scenario, measures: Sequence[Measure]) -> str:
@@ -77,7 +81,7 @@ def _costs(measures: Sequence[Measure]) -> str:
 
 def _cell(measure: Measure | None, ours: Measure | None) -> str:
     """Return 'RPCs, seconds', with how many times ours that is behind each; a dash for what a tool does not do."""
-    if measure is None or (measure.tool == "listing" and measure.step not in ("first", "night", "quiet")):
+    if measure is None or measure.step not in _PARTIAL.get(measure.tool, STEPS):
         return "-"
     if ours is None or measure.tool in ("ours", "listing"):
         return f"{measure.rpcs:,} RPCs, {measure.seconds:.1f} s"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Measures one tool through a first backup, nights of change, a night without, a restore and a removal.
-# From the environment: TOOL FILES RATE NIGHTS RETAIN LATENCIES (milliseconds, space-separated) [WORKERS]
+# From the environment: TOOL SCENARIOS (FILES:RATE ...) NIGHTS RETAIN LATENCIES STEPS [WORKERS] [TRACE]; lists are
+# separated by blanks.
 # Writes one JSON line for each step to /results/measures.jsonl; exits 1 if a step failed.
 set -eu
 # shellcheck source=lab/guest/nfs.sh
@@ -19,11 +20,15 @@ fresh() { # MILLISECONDS: a client that has just booted
     latency c1 "$1"
 }
 
+wanted() { case " $STEPS " in *" $1 "*) ;; *) false ;; esac }
+
 measure() { # STEP MILLISECONDS COMMAND...: measured at that latency, by a client that has just booted
     fresh "$2"
-    local label="$1 $2ms"
-    local status=0
-    python3 /job/lab/measure.py c1 "$label" /results/measures.jsonl "${@:3}" || status=$?
+    local label="$1 $2ms $FILES $RATE"
+    local status=0 trace=()
+    # Watching costs time: with TRACE the seconds are not worth reading.
+    if [ -n "$TRACE" ]; then trace=(python3 /job/lab/calls.py "/results/$label.calls"); fi
+    python3 /job/lab/measure.py c1 "$label" /results/measures.jsonl "${trace[@]}" "${@:3}" || status=$?
     if [ "$status" = 0 ]; then say "$(tail -n 1 /results/measures.jsonl)"; else
         say "failed: $label of $TOOL, exit $status: $(tail -n 1 "/results/$label.log")"
         failures=$((failures + 1))
@@ -72,6 +77,17 @@ plain_night() { # what a night leaves where snapshots are trees of plain files, 
     rsync -a --link-dest="$snapshots/daily.1$inside" "$served_source/tree/" "$newest/"
 }
 
+past() { # VERB: a backup that is not measured; where it comes to the same it is made on the server, which is quicker
+    case $("$tool" past) in
+        trees) plain_night ;;
+        served) unmeasured "$tool" "$1" "$served_source/tree" "$served_backup/main" ;;
+        *)
+            unmeasured "$tool" "$1" $source/tree $backup/main
+            unmeasured "$tool" tidy $source/tree $backup/main
+            ;;
+    esac
+}
+
 same() { # the newest snapshot is the source (times of directories apart: rsync itself misses some), where it is a tree
     local newest differences
     newest=$("$tool" newest $source/tree "$backup/main" | sed "s|^/mnt/c1|$SERVER|")
@@ -83,47 +99,80 @@ same() { # the newest snapshot is the source (times of directories apart: rsync 
     }
 }
 
+empty() { # no snapshots
+    rm -rf "$served_backup/main"
+    mkdir -p "$served_backup/main"
+    unmeasured "$tool" setup $source/tree $backup/main
+}
+
+first_backup() {
+    if ! wanted first; then
+        empty
+        past first
+        return
+    fi
+    for latency in $LATENCIES; do
+        empty
+        measure first "$latency" "$tool" first $source/tree $backup/main
+    done
+}
+
+a_night() {
+    for latency in $LATENCIES; do
+        change
+        measure night "$latency" "$tool" night $source/tree $backup/main
+        unmeasured "$tool" tidy $source/tree $backup/main
+    done
+    same
+}
+
+a_quiet_night() {
+    for latency in $LATENCIES; do
+        measure quiet "$latency" "$tool" night $source/tree $backup/main
+        unmeasured "$tool" tidy $source/tree $backup/main
+    done
+}
+
+a_restore() {
+    for latency in $LATENCIES; do
+        cp -a "$served_source/tree/d000" /tmp/wanted
+        python3 /job/lab/tree.py damage "$served_source/tree/d000"
+        measure restore "$latency" "$tool" restore $source/tree $backup/main d000
+        rsync -a --checksum --delete /tmp/wanted/ "$served_source/tree/d000/" # also where the tool failed
+        rm -rf /tmp/wanted
+    done
+}
+
+a_removal() {
+    local keep=$RETAIN
+    for latency in $LATENCIES; do
+        keep=$((keep - 1))
+        measure remove "$latency" "$tool" remove $source/tree $backup/main $keep
+    done
+}
+
+scenario() { # FILES RATE
+    FILES=$1 RATE=$2 night=0
+    rm -rf "$served_source/tree"
+    python3 /job/lab/tree.py create "$served_source/tree" --files "$FILES"
+    sleep 5
+    first_backup
+    [ "$STEPS" != first ] || return 0
+    while [ $night -lt "$NIGHTS" ]; do
+        change
+        past night
+    done
+    say "$FILES files, $RATE: history of $NIGHTS nights"
+    if wanted night; then a_night; fi
+    if wanted quiet; then a_quiet_night; fi
+    if wanted restore; then a_restore; fi
+    if wanted remove; then a_removal; fi
+}
+
 server_start async
 client_add c1 1
 client_mount c1
 warm
 say "warm"
-python3 /job/lab/tree.py create "$served_source/tree" --files "$FILES"
-sleep 5
-for latency in $LATENCIES; do
-    rm -rf "$served_backup/main"
-    mkdir -p "$served_backup/main"
-    unmeasured "$tool" setup $source/tree $backup/main
-    measure first "$latency" "$tool" first $source/tree $backup/main
-done
-while [ $night -lt "$NIGHTS" ]; do
-    change
-    if [ -n "$("$tool" plain)" ]; then plain_night; else
-        unmeasured "$tool" night $source/tree $backup/main
-        unmeasured "$tool" tidy $source/tree $backup/main
-    fi
-done
-say "history of $NIGHTS nights"
-for latency in $LATENCIES; do
-    change
-    measure night "$latency" "$tool" night $source/tree $backup/main
-    unmeasured "$tool" tidy $source/tree $backup/main
-done
-same
-for latency in $LATENCIES; do
-    measure quiet "$latency" "$tool" night $source/tree $backup/main
-    unmeasured "$tool" tidy $source/tree $backup/main
-done
-for latency in $LATENCIES; do
-    cp -a "$served_source/tree/d000" /tmp/wanted
-    python3 /job/lab/tree.py damage "$served_source/tree/d000"
-    measure restore "$latency" "$tool" restore $source/tree $backup/main d000
-    rsync -a --checksum --delete /tmp/wanted/ "$served_source/tree/d000/" # also where the tool failed
-    rm -rf /tmp/wanted
-done
-keep=$RETAIN
-for latency in $LATENCIES; do
-    keep=$((keep - 1))
-    measure remove "$latency" "$tool" remove $source/tree $backup/main $keep
-done
+for one in $SCENARIOS; do scenario "${one%:*}" "${one#*:}"; done
 [ $failures = 0 ]

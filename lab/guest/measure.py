@@ -1,10 +1,12 @@
-"""Run a command and say what it cost: virtual seconds and RPCs, in all and by operation, as one JSON line.
+"""Run a command and say what it cost: virtual seconds (idle: how many of them no processor had work) and RPCs, in all
+and by operation, as one JSON line.
 
 usage: measure.py CLIENT LABEL OUTPUT COMMAND...
 The command's own output goes to OUTPUT's directory, as LABEL.log; the exit status is the command's.
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -23,17 +25,28 @@ def operations(client: str) -> dict[str, int]:
     return counts
 
 
+def idle() -> float:
+    """Return how many seconds processors have had nothing to do since the machine started."""
+    return int(Path("/proc/stat").read_text().split()[4]) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> int:
     """Measure the command given on the command line."""
     client, label, output, *command = sys.argv[1:]
     before = operations(client)
     with Path(output).with_name(f"{label}.log").open("wb") as log:
-        begun = time.monotonic()
+        begun, idled = time.monotonic(), idle()
         status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
-        seconds = time.monotonic() - begun
+        seconds, waited = time.monotonic() - begun, idle() - idled
     after = operations(client)
     spent = {name: count - before.get(name, 0) for name, count in after.items() if count > before.get(name, 0)}
-    record = {"label": label, "status": status, "seconds": round(seconds, 3), "rpcs": sum(spent.values())}
+    record = {
+        "label": label,
+        "status": status,
+        "seconds": round(seconds, 3),
+        "idle": round(waited, 2),
+        "rpcs": sum(spent.values()),
+    }
     with Path(output).open("a") as out:
         out.write(json.dumps(record | {"operations": spent}) + "\n")
     return status

@@ -46,10 +46,13 @@ def create(root: Path, files: int) -> None:
         write(root / name, name, 0)
 
 
-def present(root: Path) -> tuple[list[Path], list[Path]]:
-    """Return the directories and the files under `root`, each sorted."""
-    found = sorted(root.rglob("*"))
-    return [root, *(path for path in found if path.is_dir())], [path for path in found if path.is_file()]
+def present(root: Path) -> list[list[Path]]:
+    """Return the directories and the files under `root`, each sorted by the names their paths are made of."""
+    directories, files = [str(root)], []
+    for directory, below, names in os.walk(root):
+        directories += [f"{directory}/{name}" for name in below]
+        files += [f"{directory}/{name}" for name in names]
+    return [[Path(path) for path in sorted(found, key=lambda path: path.split("/"))] for found in (directories, files)]
 
 
 def night(root: Path, number: int, rate: float) -> None:

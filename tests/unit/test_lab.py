@@ -1,12 +1,13 @@
 """The lab's own decisions: what is packed, what a verdict is, how a table reads. Booting is tried by `make lab`."""
 
+import operator
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
 import pytest
-from lab import bench, host, image, machine, suite, table, work
+from lab import bench, fit, host, image, machine, suite, table, work
 from lab.guest import tree
 from lab.instance import pack_command_line
 
@@ -92,8 +93,26 @@ def test_a_table_has_ratios_to_ours_and_our_operations() -> None:
 
 
 def test_a_guest_record_becomes_a_measure() -> None:
-    record = {"label": "quiet 3ms", "status": 0, "seconds": 0.5, "rpcs": 4, "operations": {"read": 4}}
-    assert table.from_record("borg", record) == table.Measure("borg", "quiet", 3, 0.5, 4, {"read": 4})
+    record = {"label": "quiet 3ms 500 0.01", "status": 0, "seconds": 0.5, "rpcs": 4, "operations": {"read": 4}}
+    measure = table.Measure("borg", "quiet", 3, 0.5, 4, {"read": 4})
+    assert table.from_record("borg", record) == (table.Scenario(500, 0.01), measure)
+
+
+def test_the_fit_finds_what_a_night_is_made_of() -> None:
+    costs = (120.0, 6.0, 3.0, 2.0)
+    scenarios = [table.Scenario(files, rate) for files in (500, 2_000, 8_000) for rate in (0.001, 0.01, 0.05)]
+    found = {
+        scenario: [
+            table.Measure("ours", "night", 1, 1.0, round(sum(map(operator.mul, costs, fit.terms(scenario, 7)))), {}),
+            table.Measure("ours", "quiet", 1, 1.0, 5, {}),
+            table.Measure("borg", "night", 1, 1.0, 5, {}),
+        ]
+        for scenario in scenarios
+    }
+    nights = fit.nights(found, 1, 7)
+    assert len(nights) == len(scenarios)
+    assert fit.solve(nights) == pytest.approx(costs, rel=0.02)
+    assert "8,000 | 5.00%" in fit.markdown(nights)
 
 
 def test_virtual_time_is_one_processor_that_skips_idle_time(tmp_path: Path) -> None:
@@ -107,9 +126,14 @@ def test_virtual_time_is_one_processor_that_skips_idle_time(tmp_path: Path) -> N
 
 
 def test_the_guest_gets_the_plan() -> None:
-    plan = bench.Plan(["ours"], [], [1, 3], nights=9, retain=7, workers=None, clock=machine.Clock.VIRTUAL)
-    guest = bench.guest_script(plan, table.Scenario(5_000, 0.001), "ours")
+    scenarios = [table.Scenario(5_000, 0.001), table.Scenario(500, 0.01)]
+    plan = bench.Plan(
+        ["ours"], scenarios, [1, 3], nights=9, retain=7, workers=None, clock=machine.Clock.VIRTUAL, steps=["night"],
+        trace=False,
+    )  # fmt: skip
+    guest = bench.guest_script(plan, "ours")
     assert "export LATENCIES='1 3'\n" in guest
+    assert "export SCENARIOS='5000:0.001 500:0.01'\n" in guest
     check = subprocess.run(["bash", "-n"], input=guest, text=True, check=False)
     assert check.returncode == 0
 

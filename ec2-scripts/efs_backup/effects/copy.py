@@ -22,7 +22,7 @@ SETTLED_NS = 1_000_000_000
 that gives ctimes, or on a server whose clock is ahead: it is read a second time."""
 
 _OPEN_SOURCE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _PLAIN_XATTRS = ("security.selinux", "system.nfs4_acl")
 """Attributes that the kernel shows for every file; they hold nothing of the user's."""
@@ -99,25 +99,31 @@ def read_source(source: int, name: str, check: Callable[[], None]) -> Reading:
 
 
 def copy_entry(
-    source: int, target: int, name: str, entry: Attributes, check: Callable[[], None], new: str | None = None
+    source: int,
+    target: int,
+    name: str,
+    entry: Attributes,
+    check: Callable[[], None],
+    new: str | None = None,
+    exclusive: bool = False,
 ) -> Copied:
     """Copy one non-directory of the source into the directory `target` of staging, where the name `new` is absent.
 
-    `entry` is what the listing said; `check` is called often and may raise to stop. Raises SourceReadError or
-    VanishedError for the source, OSError for staging. Whatever is raised, no half-made file stays.
+    `entry` is what the listing said; `check` is called often and may raise to stop. `exclusive` where others can write
+    in `target`. Raises SourceReadError or VanishedError for the source, OSError for staging. Whatever is raised, no
+    half-made file stays.
     """
     new = name if new is None else new
     try:
         if stat.S_ISREG(entry.mode):
-            return _copy_regular(source, target, name, new, check)
+            return _copy_regular(source, _Writer(target, new, exclusive), name, check)
         return _copy_special(source, target, name, new)
     except BaseException:
         unlink(target, new)
         raise
 
 
-def _copy_regular(source: int, target: int, name: str, new: str, check: Callable[[], None]) -> Copied:
-    writer = _Writer(target, new)
+def _copy_regular(source: int, writer: _Writer, name: str, check: Callable[[], None]) -> Copied:
     try:
         reading = _repeatedly(source, name, check, writer.write, writer.restart)
         flags = (XATTRS if reading.xattrs else 0) | (RESTLESS if reading.changed else 0)
@@ -205,12 +211,17 @@ def read_chunk(descriptor: int) -> bytes:
 
 
 class _Writer:
-    """A new file in staging, written from start to end, with holes where the source has nothing but zeros."""
+    """A new file in staging, written from start to end, with holes where the source has nothing but zeros.
 
-    def __init__(self, target: int, name: str) -> None:
-        self._target, self._name = target, name
+    An exclusive create costs a call more on NFS: the times that the server keeps its verifier in must be set. So in
+    staging, where only root can go, what was opened is looked at instead, before anything is done to it.
+    """
+
+    def __init__(self, target: int, name: str, exclusive: bool) -> None:
+        self._target, self._name, self._exclusive = target, name, exclusive
         self._descriptor = -1
-        self.length = 0
+        self._made: os.stat_result
+        self.length = self._written = 0
 
     def restart(self, entry: Attributes) -> None:
         """Begin (again) with an empty file."""
@@ -218,15 +229,28 @@ class _Writer:
             self._create(entry)
         else:
             os.ftruncate(self._descriptor, 0)
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
-        self.length = 0
+        self.length = self._written = 0
 
     def _create(self, entry: Attributes) -> None:
+        """Make the file, with its mode. Whatever else stands under the name, also a special file, goes first."""
         try:
-            self._descriptor = os.open(self._name, _CREATE, stat.S_IMODE(entry.mode) & 0o777, dir_fd=self._target)
-        except FileExistsError:
-            unlink(self._target, self._name)
-            self._descriptor = os.open(self._name, _CREATE, stat.S_IMODE(entry.mode) & 0o777, dir_fd=self._target)
+            self._open(entry, self._exclusive)
+            if self._is_new():
+                return
+            self.close()
+        except OSError:
+            self.close()
+        unlink(self._target, self._name)
+        self._open(entry, exclusive=True)
+
+    def _open(self, entry: Attributes, exclusive: bool) -> None:
+        flags, mode = _CREATE | (os.O_EXCL if exclusive else 0), stat.S_IMODE(entry.mode) & 0o777
+        self._descriptor = os.open(self._name, flags, mode, dir_fd=self._target)
+        self._made = os.fstat(self._descriptor)
+
+    def _is_new(self) -> bool:
+        """Tell whether this is an empty file without other links, which nobody can miss."""
+        return stat.S_ISREG(self._made.st_mode) and self._made.st_nlink == 1 and self._made.st_size == 0
 
     def write(self, chunk: bytes) -> None:
         """Write the next bytes; whole pages of zeros become holes."""
@@ -242,11 +266,13 @@ class _Writer:
         while view:
             written = os.pwrite(self._descriptor, view, offset)
             view, offset = view[written:], offset + written
+        self._written = offset
 
     def finish(self, entry: Attributes) -> int:
         """Give the file its length, owner, mode and times; return its inode."""
-        made = os.fstat(self._descriptor)
-        if made.st_size != self.length:
+        made = self._made
+        if self.length != self._written:
+            # It ends with a hole.
             os.ftruncate(self._descriptor, self.length)
         if (made.st_uid, made.st_gid) != (entry.uid, entry.gid):
             os.fchown(self._descriptor, entry.uid, entry.gid)

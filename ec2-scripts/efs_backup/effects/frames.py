@@ -29,6 +29,8 @@ _HEADER = struct.Struct("<IIII")
 _TRAILER = struct.Struct("<QQQII8s")
 _END = b"efsb-end"
 _BUFFER = 1 << 20
+_WHOLE = 4 << 20
+"""A file up to this size is fetched as a whole: over NFS a few large READs instead of one for every few pages."""
 
 
 def key_of(path: str, bucket: int) -> int:
@@ -163,6 +165,8 @@ class FrameReader:
         size = os.fstat(descriptor).st_size
         if size < len(MAGIC) + _TRAILER.size:
             raise self._damaged("it is too short")
+        if size <= _WHOLE:
+            os.posix_fadvise(descriptor, 0, size, os.POSIX_FADV_WILLNEED)
         self._index_at, self._count, text_length, crc, _, end = _TRAILER.unpack(
             os.pread(descriptor, _TRAILER.size, size - _TRAILER.size)
         )

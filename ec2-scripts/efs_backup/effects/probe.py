@@ -52,10 +52,18 @@ def _links(directory: int, name: str, second: str, inode: int) -> bool:
     return True
 
 
+def _made_anew(directory: int, name: str) -> int:
+    """Make and open a file; what a probe that was cut off left goes first."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, 0o600, dir_fd=directory)
+    except FileExistsError:
+        unlink(directory, name)
+        return os.open(name, flags, 0o600, dir_fd=directory)
+
+
 def _try_out(directory: int, name: str, second: str, path: str) -> None:
-    for left_over in (name, second):
-        unlink(directory, left_over)
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    descriptor = _made_anew(directory, name)
     try:
         os.fchown(descriptor, _OWNER, _OWNER)
         os.fchmod(descriptor, _MODE)

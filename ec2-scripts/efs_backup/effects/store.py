@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from efs_backup.effects import tree
-from efs_backup.effects.files import read_text, replace_durably, sync_directory
+from efs_backup.effects.files import read_text, replace_durably
 from efs_backup.pure.catalog import Catalog, Journal, Move, Snapshot, parse_catalog, parse_journal
 from efs_backup.pure.errors import BackupError, UsageError, explain
 from efs_backup.pure.layout import CATALOG, JOURNAL, MANIFESTS, PRIVATE, PROGRESS, SPARE, STAGING, TRASH, Names
@@ -112,10 +112,10 @@ class Store:
             if self.inode(move.target) == move.inode or move.target.startswith(self.names.own(TRASH)):
                 return
             raise BackupError(f"{self.shown(move.source)} is no longer the tree it was: a rotation cannot be finished")
-        if self.inode(move.target) is not None or tree.look_at(self.root, move.target) is not None:
+        if tree.look_at(self.root, move.target) is not None:
             raise BackupError(f"{self.shown(move.target)} is in the way of a rotation: move it away and run again")
         try:
-            tree.rename(self.root, move.source, self.root, move.target)
+            tree.rename(self.root, move.source, self.root, move.target, move.inode)
         except OSError as error:
             raise explain(error, self.shown(move.target)) from error
 
@@ -131,7 +131,7 @@ class Store:
     def close_journal(self) -> None:
         """Make the journal the catalog, which ends a rotation."""
         try:
-            sync_directory(self.root, "")
+            os.fsync(self.root)
             replace_durably(self.root, self.names.own(JOURNAL), self.names.own(CATALOG))
         except OSError as error:
             raise explain(error, self.shown(self.names.own(CATALOG))) from error

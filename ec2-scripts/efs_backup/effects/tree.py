@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from efs_backup.pure.records import Attributes, attributes, attributes_of
 
-_STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+PASS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Opens a directory that names are looked up in; over NFS that needs no look at the directory itself."""
+READ = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 RETRIED = frozenset(
     {errno.EIO, errno.ESTALE, errno.EACCES, errno.EAGAIN, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EINTR}
@@ -48,26 +49,26 @@ def open_root(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def open_directory(root: int, path: str) -> int:
+def open_directory(root: int, path: str, flags: int = READ) -> int:
     """Return a descriptor of the directory at a path relative to root; the empty path is root itself."""
     parts = path.split("/") if path else ["."]
     at = root
     try:
         for part in parts[:-1]:
-            step = os.open(part, _STEP, dir_fd=at)
+            step = os.open(part, PASS, dir_fd=at)
             if at != root:
                 os.close(at)
             at = step
-        return os.open(parts[-1], _READ, dir_fd=at)
+        return os.open(parts[-1], flags, dir_fd=at)
     finally:
         if at != root:
             os.close(at)
 
 
 @contextmanager
-def directory(root: int, path: str) -> Iterator[int]:
-    """Open the directory at a path relative to root while the block runs."""
-    descriptor = open_directory(root, path)
+def directory(root: int, path: str, flags: int = READ) -> Iterator[int]:
+    """Open the directory at a path relative to root while the block runs; with PASS only to reach what is in it."""
+    descriptor = open_directory(root, path, flags)
     try:
         yield descriptor
     finally:
@@ -170,18 +171,17 @@ def make_directory(descriptor: int, name: str) -> None:
             raise
 
 
-def rename(source: int, name: str, target: int, new: str) -> None:
-    """Rename what has this name to an absent name, and look at the inode when the reply says otherwise."""
-    moved = os.stat(name, dir_fd=source, follow_symlinks=False)
+def rename(source: int, name: str, target: int, new: str, inode: int | None = None) -> None:
+    """Rename what has this name (and `inode`, if that is known) to an absent name.
+
+    When the reply says otherwise the inode decides.
+    """
+    moved = os.stat(name, dir_fd=source, follow_symlinks=False).st_ino if inode is None else inode
     try:
         os.rename(name, new, src_dir_fd=source, dst_dir_fd=target)
     except OSError as error:
         there = look_at(target, new)
-        if (
-            error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY)
-            or there is None
-            or there.ino != moved.st_ino
-        ):
+        if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY) or there is None or there.ino != moved:
             raise
 
 
@@ -207,15 +207,17 @@ def link(source: int, name: str, target: int, new: str, wanted: int) -> None:
             return
 
 
-def apply_directory(descriptor: int, mode: int, uid: int, gid: int, mtime_ns: int, touched: bool) -> None:
+def apply_directory(
+    descriptor: int, was: os.stat_result, mode: int, uid: int, gid: int, mtime_ns: int, touched: bool
+) -> None:
     """Give a directory of staging its attributes; what it already has is not set again.
 
-    `touched` says that names were made or removed in it, so that its mtime is not what it should be.
+    `was` is what fstat said before names were made or removed in it, which `touched` tells: its mtime is not that any
+    more, and asking again is a call to the server.
     """
-    now = os.fstat(descriptor)
-    if (now.st_uid, now.st_gid) != (uid, gid):
+    if (was.st_uid, was.st_gid) != (uid, gid):
         os.fchown(descriptor, uid, gid)
-    if stat.S_IMODE(now.st_mode) != stat.S_IMODE(mode):
+    if stat.S_IMODE(was.st_mode) != stat.S_IMODE(mode):
         os.fchmod(descriptor, stat.S_IMODE(mode))
-    if touched or now.st_mtime_ns != mtime_ns:
+    if touched or was.st_mtime_ns != mtime_ns:
         os.utime(descriptor, ns=(mtime_ns, mtime_ns))

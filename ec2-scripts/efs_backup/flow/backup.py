@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -22,12 +21,27 @@ from efs_backup.effects.stop import FENCED, StopFlag, draining_signals
 from efs_backup.effects.store import Store, Survey, rotate
 from efs_backup.effects.syscalls import syncfs
 from efs_backup.flow import first_copy
+from efs_backup.flow.directory import process_directory
+from efs_backup.flow.groups import finish_directory, process_groups
 from efs_backup.flow.hardlinks import unite_hard_links
 from efs_backup.flow.options import BackupOptions, demand_apart, demand_directory, demand_root, workers_for
-from efs_backup.flow.pool import Pool
+from efs_backup.flow.pool import Pool, Skills
 from efs_backup.flow.progress import Progress, now_iso
-from efs_backup.flow.task import DirectoryTask, EmptyTask, Outcome, RemoveTask, ScanTask, Trees, next_round
+from efs_backup.flow.removal import empty_directory, remove_tree
+from efs_backup.flow.scan import scan_directory
+from efs_backup.flow.task import (
+    DirectoryTask,
+    EmptyTask,
+    FinishTask,
+    GroupTask,
+    Outcome,
+    RemoveTask,
+    ScanTask,
+    Trees,
+    next_round,
+)
 from efs_backup.flow.verdicts import damaged_inodes
+from efs_backup.flow.workbench import Workbench
 from efs_backup.pure.catalog import Catalog, Snapshot
 from efs_backup.pure.compare import Rule
 from efs_backup.pure.errors import BackupError, DrainedError, FenceError, SourceError, UsageError, explain
@@ -36,6 +50,14 @@ from efs_backup.pure.layout import COPIED, JOURNAL, LOCK, MANIFESTS, PRIVATE, PR
 from efs_backup.pure.report import INCOMPLETE, SUCCESS, BackupReport
 from efs_backup.pure.rotation import Standing, rotation
 
+_SKILLS: Skills = {
+    DirectoryTask: process_directory,
+    GroupTask: process_groups,
+    FinishTask: finish_directory,
+    ScanTask: scan_directory,
+    EmptyTask: empty_directory,
+    RemoveTask: remove_tree,
+}
 FORMAT = 1
 _FILL_TURNS = 3
 _GARBAGE = 0.25
@@ -113,7 +135,7 @@ class BackupRun:
         self.total = Outcome()
         self.notes: list[str] = []
         self.started = now_iso()
-        self.id = f"{self.started.replace('-', '').replace(':', '')}-{secrets.token_hex(3)}"
+        self.id = f"{self.started.replace('-', '').replace(':', '')}-{os.urandom(3).hex()}"
         self.work = Path(resources.enter_context(work_directory()))
         self.source = tree.open_root(options.source)
         resources.callback(os.close, self.source)
@@ -146,8 +168,8 @@ class BackupRun:
                 self._keep_progress(writer)
                 raise
             sealed = self._seal(writer, base_manifest)
-            expired = self._publish(sealed)
-            self._prune(pool, expired)
+            published, expired = self._publish(sealed)
+            self._prune(pool, published)
         self.progress.end()
         return self._report(sealed, expired)
 
@@ -294,7 +316,7 @@ class BackupRun:
         looked = Trees(path, path, str(self.work), status.st_dev, status.st_ino)
         ledger = Ledger(self.work / "base")
         workers = workers_for(self.options.workers, [self.options.backup])
-        with Pool(looked, self.flag, workers.processes, workers.threads) as pool:
+        with Pool(Workbench(looked, self.flag), _SKILLS, self.flag, workers.processes, workers.threads) as pool:
             pool.run([ScanTask("")], lambda outcome: ledger.sight(outcome.sightings), lambda: None)
         shared = frozenset(members[0].ino for members in ledger.groups() if len(members) > 1)
         ledger.close()
@@ -302,7 +324,7 @@ class BackupRun:
 
     def _pool(self, trees: Trees) -> Pool:
         workers = workers_for(self.options.workers, [self.options.source, self.options.backup])
-        pool = Pool(trees, self.flag, workers.processes, workers.threads)
+        pool = Pool(Workbench(trees, self.flag), _SKILLS, self.flag, workers.processes, workers.threads)
         self.lock.start()
         return pool
 
@@ -457,8 +479,11 @@ class BackupRun:
         os.replace(f"{path}.new", path, src_dir_fd=self.store.root, dst_dir_fd=self.store.root)
         return other
 
-    def _publish(self, sealed: Snapshot) -> list[str]:
-        """Rotate: from the moment the journal stands, the new set of snapshots is the one that counts."""
+    def _publish(self, sealed: Snapshot) -> tuple[Catalog, list[str]]:
+        """Rotate: from the moment the journal stands, the new set of snapshots is the one that counts.
+
+        Returns that set, and the ids of the snapshots that have expired.
+        """
         self.progress.begin("publish")
         survey = self.store.survey()
         _, spare = self.store.staging_or_spare()
@@ -472,14 +497,14 @@ class BackupRun:
         )
         rotate(self.store, journal, self.lock.demand)
         kept = {s.id for s in journal.after.snapshots}
-        return [s.snapshot.id for s in survey.standings if s.snapshot.id not in kept]
+        return journal.after, [s.snapshot.id for s in survey.standings if s.snapshot.id not in kept]
 
-    def _prune(self, pool: Pool, expired: list[str]) -> None:
+    def _prune(self, pool: Pool, published: Catalog) -> None:
         """Remove what has expired, but for the spare. Being stopped here is no failure: the next run goes on."""
         self.progress.begin("prune")
         tree.unlink(self.store.root, self.names.own(COPIED))
         try:
-            self._drop_manifests()
+            self._drop_manifests(published)
             names = [name for name in self.store.trash_names() if self.store.is_free(name)]
             if names:
                 pool.run([EmptyTask(name) for name in names], lambda outcome: None, lambda: None)
@@ -489,10 +514,9 @@ class BackupRun:
         except (BackupError, OSError) as error:
             self.notes.append(f"what has expired could not be removed ({error}): the next run tries again")
 
-    def _drop_manifests(self) -> None:
+    def _drop_manifests(self, published: Catalog) -> None:
         """Remove the manifests of snapshots that are gone for good; one that somebody reads stays one more night."""
-        catalog: Catalog = self.store.survey().catalog
-        known = {s.id for s in catalog.snapshots} | ({catalog.spare.id} if catalog.spare else set())
+        known = {snapshot.id for snapshot in published.by_inode().values()}
         with tree.directory(self.store.root, self.names.own(MANIFESTS)) as manifests:
             for name in os.listdir(manifests):
                 snapshot_id = name.removesuffix(".verified")

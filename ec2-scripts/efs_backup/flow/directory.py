@@ -128,7 +128,7 @@ def _compare(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
             _compare_listed(here, task, seen)
         else:
             _compare_huge(here, task, seen)
-        _check_for_changes(here, task, seen)
+            _check_for_changes(here, task, seen)
 
 
 def _check_for_changes(here: Here, task: DirectoryTask, seen: _Source) -> None:
@@ -239,7 +239,7 @@ def _from_base(bench: Workbench, path: str) -> tuple[DirectoryAttributes, dict[s
     listed = bench.list_base(path) if bench.base_manifest is None else None
     if listed is None:
         return DirectoryAttributes(0o40700, 0, 0, 0, 0, 0), {}, [], []
-    with bench.base_directory(path) as descriptor:
+    with bench.base_directory(path, listed=True) as descriptor:
         return _directory_attributes(descriptor, 0), listed[0], listed[1], []
 
 
@@ -282,9 +282,11 @@ def _compare_listed(here: Here, task: DirectoryTask, seen: _Source) -> None:
     """Compare a directory of ordinary size, all of whose names are in `seen`."""
     base = here.bench.base_manifest.packed(task.path) if here.bench.base_manifest else None
     staged = _staged(here)
-    if base is not None and not task.known and _is_unchanged(here, base, seen, staged):
+    unchanged = base is not None and _source_is_unchanged(here, base, seen)
+    if base is not None and unchanged and not task.known and _staging_is_whole(here, base, staged):
         _take_over(here, task, base, seen)
         return
+    here.names_in_base = base.size if base else 0
     listed = None if here.bench.base_manifest else here.bench.list_base(task.path)
     _confirm_gone(here, task, seen, _base_names(base, listed), staged)
     _leave_out_mounts(here, seen.listing.files)
@@ -293,6 +295,9 @@ def _compare_listed(here: Here, task: DirectoryTask, seen: _Source) -> None:
     part.settle_directories(seen.listing.directories, staged.directories, seen.carried)
     part.settle_files(seen.listing.files, seen.listing.failed, staged.files)
     part.finish(seen.listing.directories)
+    if not unchanged:
+        # What was seen unchanged in all is as it was seen; nothing of it was read since.
+        _check_for_changes(here, task, seen)
 
 
 def _compare_huge(here: Here, task: DirectoryTask, seen: _Source) -> None:
@@ -301,6 +306,7 @@ def _compare_huge(here: Here, task: DirectoryTask, seen: _Source) -> None:
     staged_files, staged_directories = tree.list_names(here.staging)
     base = here.bench.base_manifest.packed(task.path) if here.bench.base_manifest else None
     buckets = max(buckets_for(len(files)), base.buckets if base else 1)
+    here.names_in_base = base.size * base.buckets if base else 0
     listed = None if here.bench.base_manifest else here.bench.list_base(task.path)
     seen.listing.directories = directories
     seen.listing.files = dict.fromkeys(files, ())
@@ -359,11 +365,11 @@ def _staged(here: Here) -> Listing:
     return list_directory(here.staging, image_of)
 
 
-def _is_unchanged(here: Here, base: PackedBlock, seen: _Source, staged: Listing) -> bool:
-    """Tell whether source, base and staging all say the same of this directory, so that nothing is to be done."""
-    bench, listing = here.bench, seen.listing
+def _source_is_unchanged(here: Here, base: PackedBlock, seen: _Source) -> bool:
+    """Tell whether the source has what the base was made from, this directory and everything in it."""
+    listing = seen.listing
     return (
-        bench.trees.rule.same_file_system
+        here.bench.trees.rule.same_file_system
         and not listing.failed
         and base.directory == seen.attributes
         and not base.directory.flags
@@ -371,7 +377,14 @@ def _is_unchanged(here: Here, base: PackedBlock, seen: _Source, staged: Listing)
         and not base.absent
         and base.sources() == listing.files
         and set(base.directories) == set(listing.directories)
-        and base.images() == staged.files
+    )
+
+
+def _staging_is_whole(here: Here, base: PackedBlock, staged: Listing) -> bool:
+    """Tell whether staging has just what the base has, and nothing of that is to be looked into."""
+    bench = here.bench
+    return (
+        base.images() == staged.files
         and set(base.directories) == set(staged.directories)
         and not any(base.column(_FLAGS))
         and bench.trees.rule.damaged.isdisjoint(base.column(_BINO))
@@ -509,12 +522,14 @@ def free_of_silly_renames(here: Here, wanted: Container[str], bucket: int, bucke
 
     A source may have such names too: those that are `wanted` stay, and so does what belongs to another bucket.
     """
+    here.unlinked = False
+    if not here.bench.may_hold_silly_renames():
+        return
     with os.scandir(here.staging) as entries:
         left = [e.name for e in entries if e.name.startswith(".nfs") and not e.is_dir(follow_symlinks=False)]
     for name in left:
         if name not in wanted and name not in here.records and bucket_of(name, buckets) == bucket:
             _put_away(here, name)
-    here.unlinked = False
 
 
 def block_result(path: str, bucket: int, block: Block) -> BlockResult:
@@ -524,8 +539,11 @@ def block_result(path: str, bucket: int, block: Block) -> BlockResult:
 
 
 def _apply_attributes(here: Here, wanted: DirectoryAttributes) -> None:
-    tree.apply_directory(here.staging, wanted.mode, wanted.uid, wanted.gid, wanted.mtime_ns, here.touched)
-    here.touched = False
+    touched, here.touched = here.touched, False
+    tree.apply_directory(here.staging, here.status, wanted.mode, wanted.uid, wanted.gid, wanted.mtime_ns, touched)
+    if touched and here.outcome.tasks:
+        # Over NFS what was known of the right to pass is void now: asked once here, not by each subdirectory's thread.
+        tree.status(here.staging, ".")
 
 
 class Part:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from efs_backup.effects import copy, tree
 from efs_backup.effects.copy import Copied, SourceReadError, VanishedError
 from efs_backup.flow.task import Outcome
-from efs_backup.flow.workbench import Workbench
+from efs_backup.flow.workbench import Workbench, readdirs
 from efs_backup.pure.compare import Action, Decision
 from efs_backup.pure.errors import explain
 from efs_backup.pure.layout import join
@@ -23,8 +23,6 @@ from efs_backup.pure.records import CARRIED, KEPT_FIELDS, RESTLESS, XATTRS, Attr
 
 _LINK_REFUSED = frozenset({errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP})
 _NODE_REFUSED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
-_LIST_BASE_FROM = 4
-"""From how many links on the base's directory is listed once: one READDIR brings what as many LOOKUPs would."""
 
 
 class ChangedUnderneath(Exception):  # noqa: N818  not an error: the directory is looked at again
@@ -49,15 +47,26 @@ class Here:
     by_tool: set[str] = field(default_factory=set)
     """Names that fpsync put here in this run."""
     links_expected: int = 0
+    names_in_base: int = 0
     names_of_inode: int = 1
     """How many links the inode being worked on gets in this snapshot."""
     _base: int = -1
+    status: os.stat_result = field(init=False)
+    """What fstat said of the directory in staging before anything was done in it."""
+
+    def __post_init__(self) -> None:
+        """Look at the directory in staging."""
+        self.status = os.fstat(self.staging)
 
     def base(self) -> int:
-        """Return a descriptor of this directory in the base, opened when it is first needed."""
+        """Return a descriptor of this directory in the base, opened when it is first needed.
+
+        It is listed if that asks the server less than a LOOKUP for each name that will be linked.
+        """
         if self._base < 0:
-            self._base = self.resources.enter_context(self.bench.base_directory(self.path))
-            if self.links_expected >= _LIST_BASE_FROM:
+            listed = self.links_expected > readdirs(self.names_in_base)
+            self._base = self.resources.enter_context(self.bench.base_directory(self.path, listed))
+            if listed:
                 os.listdir(self._base)
         return self._base
 

@@ -177,5 +177,7 @@ def finish_directory(bench: Workbench, task: FinishTask, outcome: Outcome) -> No
         here = Here(bench, task.path, -1, staging, {}, outcome, resources, records=block.files)
         free_of_silly_renames(here, (), task.bucket, block.buckets)
         wanted = block.directory
-        tree.apply_directory(staging, wanted.mode, wanted.uid, wanted.gid, wanted.mtime_ns, touched=True)
+        tree.apply_directory(
+            here.staging, here.status, wanted.mode, wanted.uid, wanted.gid, wanted.mtime_ns, touched=True
+        )
     outcome.blocks.append(block_result(task.path, task.bucket, block))

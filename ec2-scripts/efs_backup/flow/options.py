@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from efs_backup.effects.mounts import NETWORK_TYPES, mount_of
+from efs_backup.effects.mounts import is_on_network
 from efs_backup.pure.errors import UsageError
 
 _NETWORK_WORKERS = 64
@@ -89,6 +89,6 @@ def workers_for(asked: int | None, paths: list[str]) -> Workers:
     if asked is not None:
         processes = min(processors, asked)
         return Workers(processes, -(-asked // processes), asked)
-    if any(mount_of(path).kind in NETWORK_TYPES for path in paths):
+    if any(is_on_network(path) for path in paths):
         return Workers(processors, _NETWORK_WORKERS // processors, 4 * processors)
     return Workers(processors, 1, processors)

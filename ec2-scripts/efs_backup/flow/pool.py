@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -21,34 +21,11 @@ from typing import Any
 
 from efs_backup.effects.stop import StopFlag
 from efs_backup.effects.syscalls import die_with_parent
-from efs_backup.flow.check import CheckBench, check_directory
-from efs_backup.flow.directory import process_directory
-from efs_backup.flow.groups import finish_directory, process_groups
-from efs_backup.flow.reinstate import RestoreBench, restore_directory, restore_group, settle_directory
-from efs_backup.flow.removal import empty_directory, remove_tree
-from efs_backup.flow.scan import scan_directory
-from efs_backup.flow.task import (
-    Checking,
-    CheckTask,
-    DirectoryTask,
-    EmptyTask,
-    FinishTask,
-    GroupTask,
-    Outcome,
-    RemoveTask,
-    RestoreGroupTask,
-    RestoreTask,
-    Restoring,
-    ScanTask,
-    SettleTask,
-    Task,
-    Trees,
-)
-from efs_backup.flow.workbench import Workbench
+from efs_backup.flow.task import Outcome, Task
 from efs_backup.pure.errors import BackupError, explain
 
 _UNIT_SECONDS = 0.06
-_UNIT_SECONDS_THREADED = 0.4
+_UNIT_SECONDS_THREADED = 1.0
 _TICK_SECONDS = 0.5
 
 
@@ -71,11 +48,12 @@ class UnitResult:
     error: BackupError | None
 
 
-_process: tuple[Any, int] | None = None
-"""The workbench and the number of threads of a worker process: set before it is forked, so that whatever cannot be
-opened is an error of the run, and nothing has to be found again by a path that a rotation may have changed."""
+Skills = Mapping[type, Callable[[Any, Any, Outcome], None]]
+"""What does which task. It is given the workbench, the task, and the outcome to add to."""
 
-_BENCHES: dict[type, Callable[[Any, StopFlag], Any]] = {Trees: Workbench, Checking: CheckBench, Restoring: RestoreBench}
+_process: tuple[Any, Skills, int] | None = None
+"""The workbench, the skills and the number of threads of a worker process: set before it is forked, so that whatever
+cannot be opened is an error of the run, and nothing is looked for by a path that a rotation may have changed."""
 
 
 def _start_worker(parent: int) -> None:
@@ -89,41 +67,51 @@ def _start_worker(parent: int) -> None:
 
 def _run_unit(unit: Unit) -> UnitResult:
     assert _process is not None
-    bench, threads = _process
-    return _Shift(bench, unit).work(threads)
+    bench, skills, threads = _process
+    return _Shift(bench, skills, unit).work(threads)
 
 
 class _Shift:
     """One unit being worked on by the threads of a process."""
 
-    def __init__(self, bench: Any, unit: Unit) -> None:
-        self._bench, self._unit = bench, unit
+    def __init__(self, bench: Any, skills: Skills, unit: Unit) -> None:
+        self._bench, self._skills, self._unit = bench, skills, unit
         self._waiting: list[Task] = list(unit.tasks)
         self._busy = 0
         self._until = time.monotonic() + unit.seconds
         self._outcome = Outcome()
         self._error: BackupError | None = None
         self._changed = threading.Condition()
+        self._helpers: list[threading.Thread] = []
+        self._most_helpers = 0
+        self._idle = 0
 
     def work(self, threads: int) -> UnitResult:
         """Do the unit's tasks and what they lead to; return when all is done, time is up or an error ends it."""
-        if threads == 1:
-            self._loop()
-        else:
-            helpers = [threading.Thread(target=self._loop) for _ in range(threads - 1)]
-            for helper in helpers:
-                helper.start()
-            self._loop()
-            for helper in helpers:
-                helper.join()
+        self._most_helpers = threads - 1
+        with self._changed:
+            self._call_help(len(self._waiting) - 1)
+        self._loop()
+        for helper in self._helpers:
+            helper.join()
         return UnitResult(self._outcome, tuple(self._waiting), self._error)
+
+    def _call_help(self, tasks: int) -> None:
+        """Have as many threads take tasks: those that wait, then new ones. No more are woken; each wants the lock."""
+        woken = max(0, min(tasks, self._idle))
+        self._idle -= woken
+        self._changed.notify(woken)
+        for _ in range(min(tasks - woken, self._most_helpers - len(self._helpers))):
+            helper = threading.Thread(target=self._loop)
+            self._helpers.append(helper)
+            helper.start()
 
     def _loop(self) -> None:
         while (task := self._take()) is not None:
             outcome = Outcome()
             error: BackupError | None = None
             try:
-                _DO[type(task)](self._bench, task, outcome)
+                self._skills[type(task)](self._bench, task, outcome)
             except BackupError as raised:
                 error = raised
             except OSError as raised:
@@ -133,50 +121,43 @@ class _Shift:
     def _take(self) -> Task | None:
         with self._changed:
             while True:
-                over = time.monotonic() >= self._until or len(self._waiting) >= self._unit.enough
-                if self._error or (over and self._started) or (not self._waiting and not self._busy):
+                if self._is_over():
+                    # Time may have run out since the last thread gave: who waits must not wait on.
+                    self._idle = 0
+                    self._changed.notify_all()
                     return None
                 if self._waiting:
                     self._busy += 1
                     return self._waiting.pop()
+                self._idle += 1
                 self._changed.wait()
 
     _started = False
+
+    def _is_over(self) -> bool:
+        late = time.monotonic() >= self._until or len(self._waiting) >= self._unit.enough
+        return bool(self._error) or (late and self._started) or (not self._waiting and not self._busy)
 
     def _give(self, outcome: Outcome, error: BackupError | None) -> None:
         with self._changed:
             self._started = True
             self._busy -= 1
             self._waiting.extend(outcome.tasks)
-            outcome.tasks = []
+            new, outcome.tasks = len(outcome.tasks), []
             self._outcome.add(outcome)
             self._error = self._error or error
-            self._changed.notify_all()
-
-
-_DO: dict[type, Callable[[Any, Any, Outcome], None]] = {
-    DirectoryTask: process_directory,
-    GroupTask: process_groups,
-    FinishTask: finish_directory,
-    ScanTask: scan_directory,
-    EmptyTask: empty_directory,
-    RemoveTask: remove_tree,
-    CheckTask: check_directory,
-    RestoreTask: restore_directory,
-    RestoreGroupTask: restore_group,
-    SettleTask: settle_directory,
-}
-"""What does which task; the workbench is the one that goes with it."""
+            if not self._is_over():
+                self._call_help(new - 1)  # one of the new tasks is taken by this thread
 
 
 class Pool:
     """The worker processes of a run. A context manager; leaving it ends them."""
 
-    def __init__(self, trees: Trees | Checking | Restoring, flag: StopFlag, processes: int, threads: int) -> None:
-        """Fork the workers (before this process has threads of its own)."""
+    def __init__(self, bench: Any, skills: Skills, flag: StopFlag, processes: int, threads: int) -> None:
+        """Fork the workers (before this process has threads of its own); `bench` is what all of them work with."""
         global _process
         self._flag, self._processes, self._threads = flag, processes, threads
-        _process = (_BENCHES[type(trees)](trees, flag), threads)
+        _process = (bench, skills, threads)
         context = multiprocessing.get_context("fork")
         self._executor = ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(os.getpid(),))
         # With "fork" the first submission starts all workers; later there will be threads here that must not be forked.

@@ -301,7 +301,7 @@ def _put(place: _Place, name: str, record: Record, replaces: bool) -> bool:
         entry = tree.look_at(place.snapshot, name)
         if entry is None:
             raise VanishedError
-        copied = copy.copy_entry(place.snapshot, place.target, name, entry, bench.flag.check, temporary)
+        copied = copy.copy_entry(place.snapshot, place.target, name, entry, bench.flag.check, temporary, exclusive=True)
         if record.checksum and copied.record.checksum != record.checksum:
             tree.unlink(place.target, temporary)
             place.fail(
@@ -377,7 +377,13 @@ def _apply_attributes(place: _Place) -> None:
         return
     wanted = os.fstat(place.snapshot)
     tree.apply_directory(
-        place.target, wanted.st_mode, wanted.st_uid, wanted.st_gid, wanted.st_mtime_ns, touched=place.touched
+        place.target,
+        os.fstat(place.target),
+        wanted.st_mode,
+        wanted.st_uid,
+        wanted.st_gid,
+        wanted.st_mtime_ns,
+        touched=place.touched,
     )
 
 

@@ -19,14 +19,23 @@ from efs_backup.effects.store import Store
 from efs_backup.effects.syscalls import syncfs
 from efs_backup.flow import first_copy
 from efs_backup.flow.options import demand_apart, demand_directory, demand_outside, demand_root, workers_for
-from efs_backup.flow.pool import Pool
+from efs_backup.flow.pool import Pool, Skills
 from efs_backup.flow.progress import Progress
+from efs_backup.flow.reinstate import RestoreBench, restore_directory, restore_group, settle_directory
+from efs_backup.flow.scan import scan_directory
 from efs_backup.flow.snapshots import Held, held
 from efs_backup.flow.task import Outcome, RestoreGroupTask, RestoreTask, Restoring, ScanTask, SettleTask, Trees
+from efs_backup.flow.workbench import Workbench
 from efs_backup.pure.errors import BackupError, UsageError, explain
 from efs_backup.pure.layout import join
 from efs_backup.pure.links import plan_group
 from efs_backup.pure.report import duration, named, size
+
+_SKILLS: Skills = {
+    RestoreTask: restore_directory,
+    RestoreGroupTask: restore_group,
+    SettleTask: settle_directory,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +192,7 @@ class _Restore:
             trees = self._bulk(trees)
         workers = workers_for(self.options.workers, [self.options.backup, self.root])
         self.progress.begin("restore", self.snapshot.snapshot.files or 0, self.snapshot.snapshot.bytes or 0)
-        with Pool(trees, self.flag, workers.processes, workers.threads) as pool:
+        with Pool(RestoreBench(trees, self.flag), _SKILLS, self.flag, workers.processes, workers.threads) as pool:
             pool.run(plan, self._take, self._tick)
             self._unite(pool)
         self._make_durable(target)
@@ -297,7 +306,9 @@ class _Restore:
             os.mkdir(name, 0o700, dir_fd=parent)
             if like is not None:
                 with tree.directory(parent, name) as made:
-                    tree.apply_directory(made, like.st_mode, like.st_uid, like.st_gid, like.st_mtime_ns, touched=True)
+                    tree.apply_directory(
+                        made, os.fstat(made), like.st_mode, like.st_uid, like.st_gid, like.st_mtime_ns, touched=True
+                    )
             os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
         except OSError as error:
             raise explain(error, name) from error
@@ -343,7 +354,7 @@ class _Restore:
         status = os.stat(trees.snapshot)
         looked = Trees(trees.snapshot, trees.target, str(self.work), status.st_dev, status.st_ino)
         workers = workers_for(self.options.workers, [self.options.backup, self.root])
-        with Pool(looked, self.flag, workers.processes, 1) as pool:
+        with Pool(Workbench(looked, self.flag), {ScanTask: scan_directory}, self.flag, workers.processes, 1) as pool:
             pool.run([ScanTask("")], take, lambda: self.progress.update(scan.scanned, scan.scanned_bytes))
         if not scan.scanned:
             ledger.close()

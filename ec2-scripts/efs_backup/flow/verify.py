@@ -9,6 +9,7 @@ from typing import Any
 
 from efs_backup.effects.stop import StopFlag, draining_signals
 from efs_backup.effects.store import Store
+from efs_backup.flow.check import CheckBench, check_directory
 from efs_backup.flow.options import demand_directory, workers_for
 from efs_backup.flow.pool import Pool
 from efs_backup.flow.progress import Progress, now_iso
@@ -134,7 +135,7 @@ def _check(
     )
     workers = workers_for(options.workers, [options.backup])
     progress.begin("verify", snapshot.snapshot.files or 0, snapshot.snapshot.bytes or 0)
-    with Pool(trees, flag, workers.processes, workers.threads) as pool:
+    with Pool(CheckBench(trees, flag), {CheckTask: check_directory}, flag, workers.processes, workers.threads) as pool:
         pool.run([CheckTask("")], total.add, lambda: progress.update(total.scanned, total.scanned_bytes))
     progress.end()
     damaged.update(total.damaged)

@@ -7,18 +7,20 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from efs_backup.effects.frames import FrameReader
 from efs_backup.effects.manifest import Manifest
+from efs_backup.effects.mounts import is_on_network, silly_renames
 from efs_backup.effects.stop import StopFlag
-from efs_backup.effects.tree import directory, list_directory, open_root
+from efs_backup.effects.tree import PASS, READ, directory, list_directory, open_root
 from efs_backup.flow.task import Trees
 from efs_backup.pure.errors import SourceError
 from efs_backup.pure.fpsync import CopiedFile, parse_line
 from efs_backup.pure.records import Attributes, Record, adopted_record
 
+_NAMES_A_READDIR = 100
+"""About how many names, with attributes, one answer of an NFS server to READDIR brings."""
 EARLIER = 1 << 20
 """From this bucket on an index of finished files has what earlier runs transferred."""
 
@@ -40,7 +42,10 @@ class Workbench:
         self.base_manifest = _open_manifest(trees.base_manifest, "the manifest of the newest snapshot")
         self.spare_manifest = _open_manifest(trees.spare_manifest, "the manifest of the spare")
         self.progress = _open_manifest(trees.progress, "the progress of the last run")
+        self._on_network = is_on_network(trees.staging)
+        self._silly_renames = silly_renames() if self._on_network else 0
         self._opening = threading.Lock()
+        self._root_listed = False
         self._copied: FrameReader | None = None
 
     @property
@@ -86,20 +91,39 @@ class Workbench:
         looks = ((name, Attributes._make(look)) for name, look in listing.files.items())
         return {name: adopted_record(look, 1 + (look.ino in shared)) for name, look in looks}, listing.directories
 
+    def base_directory(self, path: str, listed: bool) -> AbstractContextManager[int]:
+        """Return the opener of a directory of the base; where it is `listed` no name in it is asked for again.
+
+        The first time the root is listed too, if that asks less of the server than each directory in it would.
+        """
+        with self._opening:
+            if not self._root_listed and path:
+                self._root_listed = True
+                head = self.base_manifest.packed("") if self.base_manifest else None
+                if head is not None and readdirs(head.size + len(head.directories)) < len(head.directories):
+                    os.listdir(self.base)
+        return directory(self.base, path, READ if listed else PASS)
+
     def trash_name(self) -> str:
         """Return a name that is new in the trash."""
         return f"{os.getpid()}-{time.time_ns()}-{next(self._put_away)}"
+
+    def may_hold_silly_renames(self) -> bool:
+        """Tell whether a name removed from staging since the workbench was opened may live on as an `.nfs` file."""
+        if not self._on_network:
+            return False
+        now = silly_renames()
+        return now is None or now != self._silly_renames
 
     def fill_is_due(self, path: str) -> bool:
         """Tell whether tonight is the turn of a directory's files that have no checksum."""
         turn, turns = self.trees.fill_turn
         return zlib.crc32(os.fsencode(path)) % turns == turn % turns
 
-    @contextmanager
-    def base_directory(self, path: str) -> Iterator[int]:
-        """Open a directory of the base while the block runs."""
-        with directory(self.base, path) as descriptor:
-            yield descriptor
+
+def readdirs(names: int) -> int:
+    """Return about how many calls it takes to list a directory over NFS."""
+    return 1 + names // _NAMES_A_READDIR
 
 
 def _open_manifest(path: str | None, shown: str) -> Manifest | None:

@@ -18,8 +18,11 @@ time.sleep(600)
 P
 holder=$!
 wait_until 120 test -s /tmp/held
+renamed() { awk '/^\tevents:/ { sum += $23 } END { print sum }' /proc/self/mountstats; } # the kernel counts them
+before=$(renamed)
 night 4 0.2
 expect 0 backup c1 --retain 2
+[ "$(renamed)" -gt "$before" ] || fail "nothing was removed while it was open: the test has shown nothing"
 kill "$holder"
 wait "$holder" || true
 sleep 2

@@ -11,5 +11,5 @@ case $verb in
     restore) cd / && borg extract "::$(borg list --last 1 --format '{archive}')" "${source#/}/$last" ;;
     remove) borg prune --keep-last "$last" && borg compact ;;
     newest) ;;
-    plain) ;;
+    past) ;;
 esac

@@ -42,5 +42,5 @@ case $verb in
     restore) copy "$snapshots/daily.0/$last" "$source/$last" ;;
     remove) prune "$last" ;;
     newest) echo "$snapshots/daily.0" ;;
-    plain) echo yes ;;
+    past) echo trees ;;
 esac

@@ -12,5 +12,5 @@ case $verb in
     restore) restic $quietly restore latest --target / --include "$source/$last" ;;
     remove) restic $quietly forget --keep-last "$last" --prune ;;
     newest) ;;
-    plain) ;;
+    past) ;;
 esac

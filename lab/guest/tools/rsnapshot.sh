@@ -19,5 +19,5 @@ case $verb in
     restore) rsync -a --delete --numeric-ids "$root/daily.0/tree/$last/" "$source/$last/" ;;
     remove) rm -rf "$root/daily.$last" ;;
     newest) echo "$root/daily.0/tree" ;;
-    plain) echo yes ;;
+    past) echo trees ;;
 esac

@@ -19,9 +19,11 @@ from efs_backup.agent.pure.mounting import (
     why_not_mounted,
     worth_another_try,
 )
+from efs_backup.effects.mounts import is_on_network
 from efs_backup.effects.processes import call
 from efs_backup.pure.errors import BackupError
 
+_PROTECTED_HARDLINKS = "/proc/sys/fs/protected_hardlinks"
 _PAUSES = (5.0, 20.0)
 _MOUNT_SECONDS = 150.0
 _UNMOUNT_SECONDS = 10.0
@@ -48,6 +50,7 @@ class Mounter:
             say(f"running {' '.join(arguments)}")
             done = call(arguments, _MOUNT_SECONDS)
             if done.status == 0 and os.path.ismount(mount.point):
+                _make_links_cheap(mount)
                 return
             say(f"mount ended with status {done.status}: {done.said.strip()}")
             if pause is None or give_up() or not worth_another_try(done.said):
@@ -77,6 +80,23 @@ class Mounter:
         if address is None:
             raise MountError(no_address(file_system, "it has no mount target that is available"))
         return address
+
+
+def _make_links_cheap(mount: Mount) -> None:
+    """Have the kernel not look at a file's permissions before root links it: over NFS that is a call for each link.
+
+    `fs.protected_hardlinks` guards users from one another, and an instance has none. A machine on which something else
+    than NFS stands for the file system (the local cloud's) is not an instance, and keeps its setting.
+    """
+    if not mount.writable or not is_on_network(mount.point):
+        return
+    try:
+        with open(_PROTECTED_HARDLINKS, "w", encoding="ascii") as setting:
+            setting.write("0\n")
+    except OSError as error:
+        say(f"{_PROTECTED_HARDLINKS} cannot be set to 0 ({error.strerror}): each hard link costs a call more")
+    else:
+        say(f"{_PROTECTED_HARDLINKS} is 0 now: only root is here")
 
 
 def _resolves(name: str) -> bool:
