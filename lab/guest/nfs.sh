@@ -44,8 +44,13 @@ server_start() {
 }
 
 server_threads() {
-    rpc.nfsd --no-udp -N 3 --lease-time "$LEASE" --grace-time "$GRACE" 64
-    [ "${1:-}" = with-grace ] || echo Y >/proc/fs/nfsd/v4_end_grace
+    local try
+    for try in 1 2 3 4 5; do
+        rpc.nfsd --no-udp -N 3 --lease-time "$LEASE" --grace-time "$GRACE" 64
+        if [ "${1:-}" = with-grace ] || echo Y >/proc/fs/nfsd/v4_end_grace; then return 0; fi
+        sleep "$try" # on a busy host what the server leans on may not be up yet
+    done
+    return 1
 }
 
 server_stop() { rpc.nfsd 0; }

@@ -27,6 +27,7 @@ from efs_backup.flow.hardlinks import unite_hard_links
 from efs_backup.flow.options import BackupOptions, demand_apart, demand_directory, demand_root, workers_for
 from efs_backup.flow.pool import Pool, Skills
 from efs_backup.flow.progress import Progress, now_iso
+from efs_backup.flow.rebuild import by_directory, rebuild
 from efs_backup.flow.removal import empty_directory, remove_tree
 from efs_backup.flow.scan import scan_directory
 from efs_backup.flow.task import (
@@ -389,6 +390,21 @@ class BackupRun:
             tasks, self.total.again = next_round(self.total.again)
         self.progress.begin("link")
         unite_hard_links(pool, ledger, writer, take, tick)
+        self._rebuild_busy()
+
+    def _rebuild_busy(self) -> None:
+        """Get out of staging what could not be removed from it, now that no worker is in it."""
+        for count, (directory, names) in enumerate(by_directory(self.total.busy).items()):
+            self.lock.demand()
+            try:
+                if rebuild(
+                    self.store.root, self.names.own(STAGING), directory, names, self.names.trash(f"{self.id}-{count}")
+                ):
+                    self.notes.append(
+                        f"{directory or 'the root'} was made anew: this machine has files open in the spare"
+                    )
+            except OSError as error:
+                raise explain(error, self.store.shown(f"{self.names.own(STAGING)}/{directory}")) from error
 
     def _taker(self, writer: FrameWriter, ledger: Ledger) -> Callable[[Outcome], None]:
         def take(outcome: Outcome) -> None:

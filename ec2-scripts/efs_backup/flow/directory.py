@@ -529,7 +529,17 @@ def free_of_silly_renames(here: Here, wanted: Container[str], bucket: int, bucke
         left = [e.name for e in entries if e.name.startswith(".nfs") and not e.is_dir(follow_symlinks=False)]
     for name in left:
         if name not in wanted and name not in here.records and bucket_of(name, buckets) == bucket:
-            _put_away(here, name)
+            _put_away_file(here, name)
+
+
+def _put_away_file(here: Here, name: str) -> None:
+    """Move a file `.nfs` out, or, where this machine itself has it open, note that its directory must be rebuilt."""
+    try:
+        _put_away(here, name)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        here.outcome.busy.append(here.shown(name))
 
 
 def block_result(path: str, bucket: int, block: Block) -> BlockResult:

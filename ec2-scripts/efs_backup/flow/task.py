@@ -226,6 +226,8 @@ class Outcome:
     tasks: list[Task] = field(default_factory=list)
     again: list[DirectoryTask] = field(default_factory=list)
     """Directories to be looked at once more, when all that is under way has ended."""
+    busy: list[str] = field(default_factory=list)
+    """Files in staging that are to go and cannot, for this machine has them open (see flow/rebuild.py)."""
     sightings: list[Sighting] = field(default_factory=list)
     members: list[tuple[Sighting, Record | None]] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
@@ -257,7 +259,7 @@ class Outcome:
     def unfinished(self) -> Outcome:
         """Return the part of this outcome that stays true when the task is begun again."""
         return Outcome(
-            blocks=self.blocks, tasks=self.tasks, transferred=self.transferred,
+            blocks=self.blocks, tasks=self.tasks, busy=self.busy, transferred=self.transferred,
             bytes_transferred=self.bytes_transferred, linked=self.linked, link_limit_copies=self.link_limit_copies,
         )  # fmt: skip
 
