@@ -82,13 +82,16 @@ test-mail: setup ## send a mail to whoever is told about backups (STACK=...)
 bench: setup ## speed and memory, beside the peers, in one run
 	@$(BIN)/python -m tests.bench
 
-.PHONY: lab lab-setup bench-nfs
+.PHONY: lab lab-setup lab-short bench-nfs
 lab-setup: setup
 	@lab/setup.sh
 
 lab: lab-setup inputs ## the release booted, and tests on real NFSv4.1, in virtual machines (LAB="--short": a few tests)
 	@$(BIN)/python -m lab boot
 	@$(BIN)/python -m lab test $(LAB)
+
+lab-short: lab-setup ## a few of the tests on real NFSv4.1, where this host can have a virtual machine
+	@$(BIN)/python -m lab test --short --where-possible
 
 bench-nfs: lab-setup ## RPCs and virtual seconds, beside the peers (BENCH="--latency 1 3 --tools ...")
 	@$(BIN)/python -m lab bench $(BENCH)

@@ -37,6 +37,7 @@ def _add_test(command: argparse.ArgumentParser) -> None:
     """Add the options of `test`."""
     command.add_argument("names", nargs="*", help="tests to run (all)")
     command.add_argument("--short", action="store_true", help="only those quick enough for every change")
+    command.add_argument("--where-possible", action="store_true", help="succeed where the host cannot have the lab")
     command.add_argument("--results", type=Path, default=BUILD / "lab-test", help="where the logs go")
     command.add_argument("--limit", type=float, default=3600, help="real seconds")
     _add_clock(command, machine.Clock.PLAIN)
@@ -75,6 +76,19 @@ def run_job(options: argparse.Namespace) -> int:
     return outcome.status
 
 
+def run_tests(options: argparse.Namespace) -> int:
+    """Run the tests; return 1 if one failed. Where there can be no virtual machine, say why."""
+    try:
+        image.ensure()
+    except host.LabError as error:
+        if not options.where_possible:
+            raise
+        host.say(f"lab: nothing was tested on real NFSv4.1, for this host cannot: {error}")
+        return 0
+    passed = suite.run(options.short, options.names, options.clock, options.results, options.limit)
+    return 0 if passed else 1
+
+
 def run_boot(options: argparse.Namespace) -> int:
     """Run the test that boots the release; return its status."""
     image.ensure()
@@ -107,8 +121,8 @@ def main() -> int:
                 return run_boot(options)
             case "bench":
                 return run_bench(options)
-        passed = suite.run(options.short, options.names, options.clock, options.results, options.limit)
-        return 0 if passed else 1
+            case _:
+                return run_tests(options)
     except host.LabError as error:
         sys.stderr.write(f"lab: {error}\n")
         return 2

@@ -44,6 +44,18 @@ def test_a_test_that_never_reports_has_failed() -> None:
     assert report.failed == ["two", "three"]
 
 
+@pytest.mark.parametrize(("words", "status"), [((), 2), (("--where-possible",), 0)])
+def test_what_the_host_lacks_is_named(words: tuple[str, ...], status: int) -> None:
+    command = [sys.executable, "-m", "lab", "test", "--short", *words]
+    done = subprocess.run(
+        command, cwd=work.REPOSITORY, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False
+    )
+    (line,) = (done.stdout + done.stderr).splitlines()
+    assert done.returncode == status
+    assert "the lab needs these Debian packages: apt-get install " in line
+    assert "netcat-openbsd qemu-system-x86" in line
+
+
 def test_the_short_run_is_part_of_all() -> None:
     everything, short = suite.names(short=False, chosen=[]), suite.names(short=True, chosen=[])
     assert 0 < len(short) < len(everything)

@@ -40,25 +40,25 @@ def without_busy(tree: Tree) -> Tree:
 def test_everything_but_the_busy_name_is_as_it_was(label: Path, directory: str) -> None:
     staging = label / "staging"
     busy = f"{directory}/.nfs0001".lstrip("/")
-    wanted = {path: entry for path, entry in snapshot_of(staging).items() if path != os.fsencode(busy)}
+    wanted = {path: entry for path, entry in snapshot_of(str(staging)).items() if path != os.fsencode(busy)}
     inodes = {path: os.lstat(staging / os.fsdecode(path)).st_ino for path in wanted if wanted[path].kind != "directory"}
     root = os.open(label, os.O_RDONLY)
     assert rebuild(root, "staging", directory, {".nfs0001"}, "trash/1")
     os.close(root)
-    assert_same(wanted, snapshot_of(staging))
+    assert_same(wanted, snapshot_of(str(staging)))
     assert {path: os.lstat(staging / os.fsdecode(path)).st_ino for path in inodes} == inodes
     assert [path.name for path in (label / "trash").rglob(".nfs*")] == [".nfs0001"]
 
 
 def test_all_busy_directories_of_a_tree_one_after_the_other(label: Path) -> None:
     staging = label / "staging"
-    wanted = without_busy(snapshot_of(staging))
+    wanted = without_busy(snapshot_of(str(staging)))
     busy = [f"{d}.nfs0001" for d in ("a/b/", "", "a/b/sub/", "a/")]
     root = os.open(label, os.O_RDONLY)
     for count, (directory, names) in enumerate(by_directory(busy).items()):
         assert rebuild(root, "staging", directory, names, f"trash/{count}")
     os.close(root)
-    assert_same(wanted, snapshot_of(staging))
+    assert_same(wanted, snapshot_of(str(staging)))
 
 
 def test_what_was_closed_or_put_away_meanwhile_costs_nothing(label: Path) -> None:
