@@ -70,6 +70,19 @@ def test_a_read_only_backup_file_system_is_refused(pair: Pair) -> None:
     check_refused(pair.run("backup"), pair)
 
 
+def test_a_label_that_root_may_not_open_is_told_as_squashed_and_not_as_absent(pair: Pair) -> None:
+    """So NFS answers where root is another user there: the folder could be made by anybody, and is nobody's."""
+    make_plain(pair.source, 10)
+    label = os.fsencode(pair.label)
+
+    def decide(call: Call) -> Decision:
+        return Fail(errno.EACCES) if call.file_name() == label else None
+
+    finished = supervise(pair.arguments("backup"), calls.OPENING, decide)
+    assert finished.status == 2, finished
+    assert "squash" in expect_one_line(finished, pair.backup)
+
+
 def test_a_user_without_rights_is_told_so(pair: Pair) -> None:
     make_plain(pair.source, 10)
     os.chmod(pair.backup, 0o777)

@@ -103,6 +103,11 @@ def _open_label(options: BackupOptions) -> Store:
             os.mkdir(PRIVATE, 0o700, dir_fd=store.root)
     except FileExistsError:
         pass
+    except UsageError as error:
+        # The folder is there, for it was made just now; that it cannot be opened is no mistake about its name.
+        if isinstance(error.__cause__, PermissionError):
+            raise unfit(error.__cause__, path) from error
+        raise
     except OSError as error:
         raise unfit(error, path) from error
     return store
