@@ -224,7 +224,9 @@ def test_the_metrics_are_those_that_the_documentation_names(nightly: BackupStack
     pages = nightly.cloud.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace="EFS-Backup")
     found = [metric for answer in pages for metric in answer["Metrics"]]
     of_the_stack = [m for m in found if m["Dimensions"] == [{"Name": "StackName", "Value": nightly.stack.name}]]
-    assert {m["MetricName"] for m in of_the_stack} == set(documented("agent") | documented("orchestrator"))
+    names, wanted = {m["MetricName"] for m in of_the_stack}, set(documented("agent") | documented("orchestrator"))
+    assert names <= wanted
+    assert wanted - names <= {"ProgressPercent"}  # a night this short may end before its first percentage
     assert all([d["Name"] for d in m["Dimensions"]] == ["StackName"] for m in found)
 
 

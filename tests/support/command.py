@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +24,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     paths = [os.path.join(REPOSITORY, "ec2-scripts")]
     if "PYTHONPATH" in os.environ:
         paths.append(os.environ["PYTHONPATH"])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TERM": "dumb", **(extra or {})}
+    own = {"PYTHONPATH": os.pathsep.join(paths), "TERM": "dumb", "PYTHONFAULTHANDLER": "1"}
+    return {**os.environ, **own, **(extra or {})}
 
 
 def command_line(*arguments: str | bytes) -> list[bytes]:
@@ -97,11 +100,14 @@ def start(
 def finish(
     process: subprocess.Popen[bytes], timeout: float = DEFAULT_TIMEOUT, arguments: tuple[str | bytes, ...] = ()
 ) -> Finished:
-    """Wait for a started command; kill it, and fail, when it takes longer than ``timeout`` seconds."""
+    """Wait for a started command; fail, with where it was, when it takes longer than ``timeout`` seconds."""
     began = time.monotonic()
     try:
         stdout, stderr = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # Python then says on standard error where it was
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
         process.kill()
         stdout, stderr = process.communicate()
         raise AssertionError(

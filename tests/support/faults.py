@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import FileIO
 
 from tests.support import calls
 from tests.support.command import DEFAULT_TIMEOUT, Finished, command_line, environment, finish
@@ -132,12 +133,11 @@ class Call:
     def _string(self, address: int) -> bytes:
         if address == 0:
             return b""
-        data = b""
-        with open(f"/proc/{self.thread}/mem", "rb", buffering=0) as memory:
-            while b"\0" not in data and len(data) < 8192:
-                memory.seek(address + len(data))
-                data += memory.read(4096 - (address + len(data)) % 4096)
-        return data.split(b"\0", 1)[0]
+        try:
+            with open(f"/proc/{self.thread}/mem", "rb", buffering=0) as memory:
+                return string_at(memory, address)
+        except ProcessLookupError as error:
+            raise FileNotFoundError(errno.ENOENT, f"thread {self.thread} is gone") from error
 
     def do(self) -> None:
         """Do the call in the caller's place: links, renames, removals and new directories."""
@@ -155,6 +155,18 @@ class Call:
             os.mkdir(self.place(), self.arguments[1 if self.name == "mkdir" else 2])
         else:
             raise NotImplementedError(f"{self.name} cannot be done for another process")
+
+
+def string_at(memory: FileIO, address: int) -> bytes:
+    """The string at an address of a process; ProcessLookupError if it has ended, which leaves nothing to be read."""
+    data = b""
+    while b"\0" not in data and len(data) < 8192:
+        memory.seek(address + len(data))
+        piece = memory.read(4096 - (address + len(data)) % 4096)
+        if not piece:
+            raise ProcessLookupError(errno.ESRCH, "the memory of a process that has ended")
+        data += piece
+    return data.split(b"\0", 1)[0]
 
 
 def _link(old: bytes, new: bytes, follow: bool) -> None:
