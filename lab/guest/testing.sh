@@ -108,6 +108,10 @@ end_of_run() { # sets ENDED to the exit status of the run in the background
     complaint_is_plain /tmp/run.stderr
 }
 
+first_process() { # CLIENT: the process id of the engine itself, of which all others of its run are children
+    pgrep -o -f "efs_backup .*/mnt/$1/"
+}
+
 kill_processes() { # CLIENT: everything that runs with this client's network, at once
     # shellcheck disable=SC2046 # one word for each process
     kill -KILL $(ip netns pids "$1") 2>/dev/null || true

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from efs_backup.pure.errors import ToolError, UsageError
 
 _CONFINE = Path(__file__).with_name("confine.sh")
 _POLL_SECONDS = 0.2
+_GONE_SECONDS = 10.0
 _SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib")
 
 
@@ -79,29 +81,42 @@ def run(
     `watch` is called several times a second; when it says False, or raises, the command and all it started are killed.
     """
     environment = {"PATH": search_path, "LC_ALL": "C.UTF-8", "HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108  /tmp of the tool's own world
+    # The command and all it starts hold one end of a pipe. It is at its end when the last of them is gone.
+    reading, writing = os.pipe()
     try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            pass_fds=inherit, env=environment, start_new_session=True,
-        )  # fmt: skip
-    except OSError as error:
-        raise ToolError(f"cannot run {command[0]}: {error.strerror}") from error
-    try:
-        while True:
-            try:
-                return process.wait(_POLL_SECONDS)
-            except subprocess.TimeoutExpired:
-                if not watch():
-                    return _killed(process)
-    except BaseException:
-        _killed(process)
-        raise
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                pass_fds=[*inherit, writing], env=environment, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise ToolError(f"cannot run {command[0]}: {error.strerror}") from error
+        finally:
+            os.close(writing)
+        try:
+            while True:
+                try:
+                    return process.wait(_POLL_SECONDS)
+                except subprocess.TimeoutExpired:
+                    if not watch():
+                        return _killed(process, reading)
+        except BaseException:
+            _killed(process, reading)
+            raise
+    finally:
+        os.close(reading)
 
 
-def _killed(process: subprocess.Popen[bytes]) -> int:
-    """Kill a command. The kernel then kills all in its process namespace, and wait returns when they are gone."""
+def _killed(process: subprocess.Popen[bytes], reading: int) -> int:
+    """Kill a command, and wait until the kernel has killed all in its process namespace: that ends after its parent.
+
+    One that hangs in the kernel (a server that does not answer) is not waited for for ever; it, too, is killed before
+    it does anything more.
+    """
     process.send_signal(signal.SIGKILL)
-    return process.wait()
+    status = process.wait()
+    select.select([reading], [], [], _GONE_SECONDS)
+    return status
 
 
 @dataclass(frozen=True, slots=True)

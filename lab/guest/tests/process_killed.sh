@@ -4,9 +4,9 @@
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
 setup 300
-latency c1 20
+latency c1 50
 start_backup c1
-kill -KILL "$RUN"
+kill -KILL "$(first_process c1)"
 wait "$RUN" 2>/dev/null || true
 sleep 5
 before=$(find "$LABEL" | sort | md5sum)
