@@ -35,6 +35,7 @@ from localcloud.problems import Problems
 
 STEP_SECONDS = 0.1
 RELAUNCH_SECONDS = 60.0  # on the cloud's clock; AWS waits longer and longer between attempts
+REPLACED_WITHIN_SECONDS = 3600.0
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 PENDING, IN_SERVICE, WAIT, PROCEED = "Pending", "InService", "Terminating:Wait", "Terminating:Proceed"
 SOURCE = "aws.autoscaling"
@@ -67,6 +68,7 @@ class Groups:
         self._waiting: dict[str, Waiting] = {}
         self._activities: list[Activity] = []
         self._relaunch_at: dict[str, float] = {}
+        self._replaced_at: dict[str, list[float]] = {}
         self._interrupted: list[tuple[float, Instance]] = []
         self._stopped = False
         self._broken: set[str] = set()
@@ -200,7 +202,7 @@ class Groups:
         group = backend.autoscaling_groups.get(group_name)
         if group is not None:
             group.min_size = group.desired_capacity = 0
-            while group.instance_states:
+            while group.instance_states and group.name not in self._broken:
                 time.sleep(STEP_SECONDS)
         original(backend, group_name)
         for key, hook in list(backend.lifecycle_hooks.items()):
@@ -240,7 +242,7 @@ class Groups:
                 if waiting.done or now >= waiting.deadline:
                     return lambda state=state: self._end(group, state)  # type: ignore[misc]
             elif not self._healthy(state):
-                return lambda state=state: self._begin_end(group, state, "an EC2 health check")  # type: ignore[misc]
+                return lambda state=state: self._replace(group, state)  # type: ignore[misc]
         active = group.active_instances()
         wanted = int(group.desired_capacity or 0)
         if len(active) > wanted:
@@ -279,6 +281,15 @@ class Groups:
         activity.status_message = f"{message} Launching EC2 instance failed."  # type: ignore[attr-defined]
         self._relaunch_at[group.name] = self._clock.now() + RELAUNCH_SECONDS
         self._emit_about(group, "EC2 Instance Launch Unsuccessful", activity, "")
+
+    def _replace(self, group: FakeAutoScalingGroup, state: InstanceState) -> None:
+        """Take an instance that died out of service; after the first in an hour, the next one is launched later."""
+        now = self._clock.now()
+        before = [moment for moment in self._replaced_at.get(group.name, []) if now - moment < REPLACED_WITHIN_SECONDS]
+        self._replaced_at[group.name] = [*before, now]
+        if before:
+            self._relaunch_at[group.name] = now + RELAUNCH_SECONDS * len(before)
+        self._begin_end(group, state, "an EC2 health check")
 
     def _begin_end(self, group: FakeAutoScalingGroup, state: InstanceState, cause: str) -> Activity:
         """Take an instance out of service: into its terminating hook, or to its end at once."""
