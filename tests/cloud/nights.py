@@ -22,6 +22,13 @@ def before_boot(script: str) -> Edit:
     return edit
 
 
+slow_copying = before_boot(
+    "mv /usr/bin/rsync /usr/bin/rsync-fast; "
+    "printf '#!/bin/sh\\nexec /usr/bin/rsync-fast --bwlimit=300 \"$@\"\\n' > /usr/bin/rsync; chmod 755 /usr/bin/rsync"
+)
+"""Edits a template so that copying takes long enough for something to happen meanwhile."""
+
+
 def instead_of_fetching(script: str) -> Edit:
     """Edits a template so that the instance runs a line of shell and nothing else."""
     fetch = "fetch || give_up"
@@ -34,7 +41,7 @@ def instead_of_fetching(script: str) -> Edit:
 
 
 def begin_copying(backups: BackupStack) -> None:
-    """Begin a night with many files to copy, and return when some of them have been."""
+    """Begin a night with many files to copy, and return when some of them have been (see `slow_copying`)."""
     make_plain(str(backups.source), MANY, size=3000)
     backups.cloud.clock.advance_to_hour(2)
     backups.cloud.wait_for(lambda: copied(backups) > MANY // 20, "the first files to be copied", 120)

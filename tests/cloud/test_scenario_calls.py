@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from localcloud.solution import BACKUP_TEMPLATE, EMAIL, RESTORE_TEMPLATE, DeployedStack, Solution
-from tests.cloud.nights import begin_copying
+from tests.cloud.nights import begin_copying, slow_copying
 from tests.support.release import Built
 from tests.templates.permissions import allowed, excused, needed, permits, resources_of
 from tests.templates.reading import Stack, template
@@ -51,7 +51,7 @@ def policies(built: Built, name: str, deployed: DeployedStack) -> Stack:
 def recorded(solution: Solution, built: Built) -> Iterator[dict[str, Recorded]]:
     """A night, one that cannot find its address and then not write its table, one that is cut off; a restore."""
     cloud = solution.cloud
-    backups = solution.deploy_backup({"BackupWindow": "60"})
+    backups = solution.deploy_backup({"BackupWindow": "60"}, edit=slow_copying)
     backups.night()
     backups.check(hourly=False)
     backup_file_system = cloud.file_system(backups.stack.outputs["BackupEFS"])

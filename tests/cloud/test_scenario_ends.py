@@ -7,7 +7,14 @@ import re
 import pytest
 from localcloud.solution import BackupStack, Item
 from tests.cloud.conftest import Deploy
-from tests.cloud.nights import MANY, assert_newest_is_the_source, before_boot, begin_copying, instead_of_fetching
+from tests.cloud.nights import (
+    MANY,
+    assert_newest_is_the_source,
+    before_boot,
+    begin_copying,
+    instead_of_fetching,
+    slow_copying,
+)
 from tests.support.zoo import write
 
 INCOMPLETE = (
@@ -44,7 +51,7 @@ def assert_next_night_succeeds(backups: BackupStack) -> Item:
 
 
 def test_the_window_ends_first_and_the_next_night_carries_on(deploy: Deploy) -> None:
-    backups = deploy(BackupWindow="60")
+    backups = deploy(edit=slow_copying, BackupWindow="60")
     begin_copying(backups)
     before = len(backups.cloud.calls)
     backups.cloud.clock.advance(minutes=50)
@@ -107,7 +114,8 @@ def test_a_damaged_agent_is_not_run(deploy: Deploy) -> None:
     assert_one_end(backups, "Unsuccessful", "The agent that the instance fetched has another checksum")
 
 
-def test_an_instance_that_is_killed_is_replaced_and_its_backup_carried_on(backups: BackupStack) -> None:
+def test_an_instance_that_is_killed_is_replaced_and_its_backup_carried_on(deploy: Deploy) -> None:
+    backups = deploy(edit=slow_copying)
     begin_copying(backups)
     (first,) = backups.cloud.instances
     first.kill()
@@ -120,7 +128,8 @@ def test_an_instance_that_is_killed_is_replaced_and_its_backup_carried_on(backup
     assert any(f"over from {first.id}" in text for text in backups.logs("ec2-logs").values())
 
 
-def test_a_spot_instance_that_is_taken_back_drains_and_is_replaced(backups: BackupStack) -> None:
+def test_a_spot_instance_that_is_taken_back_drains_and_is_replaced(deploy: Deploy) -> None:
+    backups = deploy(edit=slow_copying)
     begin_copying(backups)
     (first,) = backups.cloud.instances
     first.interrupt(seconds=120)

@@ -7,7 +7,7 @@ import time
 import pytest
 from localcloud.solution import BackupStack, Item
 from tests.cloud.conftest import Deploy
-from tests.cloud.nights import assert_newest_is_the_source, begin_copying
+from tests.cloud.nights import assert_newest_is_the_source, begin_copying, slow_copying
 from tests.support.zoo import write
 
 # The guide's Appendix E; Solution, UUID and TimeStamp are around these.
@@ -93,7 +93,8 @@ def test_a_deleted_stack_leaves_the_backups_and_the_logs(backups: BackupStack) -
     assert what_is_left(backups) == []
 
 
-def test_a_stack_that_is_deleted_while_its_backup_runs(backups: BackupStack) -> None:
+def test_a_stack_that_is_deleted_while_its_backup_runs(deploy: Deploy) -> None:
+    backups = deploy(edit=slow_copying)
     begin_copying(backups)
     cloud = backups.cloud
     hour = cloud.clock.now()
