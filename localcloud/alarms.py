@@ -87,7 +87,8 @@ class Alarms:
         found = [
             datum
             for datum in self._backend().get_all_metrics()
-            if first <= datum.timestamp.replace(tzinfo=None) < last
+            if datum.name == alarm.metric_name  # asked first, and cheap: there are many of other names
+            and first <= datum.timestamp.replace(tzinfo=None) < last
             and datum.filter(alarm.namespace, alarm.metric_name, dimensions)  # type: ignore[arg-type]
         ]
         values = [float(datum.value) for datum in found if isinstance(datum, MetricDatum)]

@@ -43,7 +43,8 @@ def test_a_backup_that_is_not_started_is_not_done(backups: BackupStack, deployme
     backups.cloud.wait_quiet()
     assert backups.leftovers() == []
     statuses = {item["BackupId"]: item["BackupStatus"] for item in backups.items}
-    assert statuses[running["RunningBackupId"]] in ("Incomplete", "Success")
+    # Unknown: stopped before its instance could record anything.
+    assert statuses[running["RunningBackupId"]] in ("Incomplete", "Success", "Unknown")
 
     assert backups.night()["BackupStatus"] == "Success"
     assert len(list((backups.snapshot() / "files").iterdir())) == 400

@@ -223,7 +223,7 @@ def test_a_fresh_checkout_publishes_with_one_command(cloud: LocalCloud, built: B
     shutil.copytree(
         PROJECT / "build", place / "build", dirs_exist_ok=True, ignore=lambda _, names: {"inputs"} & {*names}
     )
-    environment = Deployment(cloud, built.directory).environment()
+    environment = Deployment(cloud, tmp_path / "release").environment()
     command = ["make", "-o", "setup", "-o", "setup-release", "publish"]
     nowhere = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
     assert nowhere.returncode != 0

@@ -4,7 +4,7 @@
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
 setup 300
-latency c1 150
+latency c1 50
 start_backup c1
 expect 75 backup c2
 one_line 'lock|another run|running'
