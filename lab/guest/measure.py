@@ -1,5 +1,5 @@
-"""Run a command and say what it cost: virtual seconds (idle: how many of them no processor had work) and RPCs, in all
-and by operation, as one JSON line.
+"""Run a command and say what it cost: virtual seconds (and how many of them processors worked for programs, worked in
+the kernel, had no work) and RPCs, in all and by operation, as one JSON line.
 
 usage: measure.py CLIENT LABEL OUTPUT COMMAND...
 The command's own output goes to OUTPUT's directory, as LABEL.log; the exit status is the command's.
@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+PROCESSORS = ("user", "system", "idle")
 
 
 def operations(client: str) -> dict[str, int]:
@@ -25,9 +27,11 @@ def operations(client: str) -> dict[str, int]:
     return counts
 
 
-def idle() -> float:
-    """Return how many seconds processors have had nothing to do since the machine started."""
-    return int(Path("/proc/stat").read_text().split()[4]) / os.sysconf("SC_CLK_TCK")
+def spent_by_processors() -> tuple[float, float, float]:
+    """Return how many seconds processors have spent in programs, in the kernel and idle since the machine started."""
+    user, nice, system, idle, waiting, interrupts, soft = map(int, Path("/proc/stat").read_text().split()[1:8])
+    ticks = os.sysconf("SC_CLK_TCK")
+    return (user + nice) / ticks, (system + interrupts + soft) / ticks, (idle + waiting) / ticks
 
 
 def main() -> int:
@@ -35,16 +39,16 @@ def main() -> int:
     client, label, output, *command = sys.argv[1:]
     before = operations(client)
     with Path(output).with_name(f"{label}.log").open("wb") as log:
-        begun, idled = time.monotonic(), idle()
+        begun, earlier = time.monotonic(), spent_by_processors()
         status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
-        seconds, waited = time.monotonic() - begun, idle() - idled
+        seconds, later = time.monotonic() - begun, spent_by_processors()
     after = operations(client)
     spent = {name: count - before.get(name, 0) for name, count in after.items() if count > before.get(name, 0)}
     record = {
         "label": label,
         "status": status,
         "seconds": round(seconds, 3),
-        "idle": round(waited, 2),
+        **{name: round(now - before, 2) for name, now, before in zip(PROCESSORS, later, earlier, strict=True)},
         "rpcs": sum(spent.values()),
     }
     with Path(output).open("a") as out:

@@ -93,7 +93,11 @@ def test_a_backup_reads_nothing_outside_at_full_speed(trap: Trap, history: Histo
             assert "Traceback" not in finished.stderr, finished.stderr
             no_secret_in(pair)
     trap.check_outside()
-    history.record()
+    for snapshot in history.record():
+        assert snapshot["files"] == sum(entry.kind != "directory" for entry in history.seen[snapshot["id"]].values())
+        verified = pair.run("verify", "--snapshot", snapshot["id"])
+        assert verified.stdout, verified.stderr
+        assert verified.report["mismatches"] == []
     history.night("--retain", "2")
 
 

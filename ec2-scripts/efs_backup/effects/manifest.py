@@ -8,6 +8,7 @@ from pathlib import Path
 from efs_backup.effects.frames import FrameReader, FrameWriter, unsealed_frames
 from efs_backup.pure.block import PackedBlock, bucket_of
 from efs_backup.pure.errors import FormatError
+from efs_backup.pure.layout import join
 from efs_backup.pure.records import Record
 
 
@@ -68,3 +69,14 @@ def recover_progress(descriptor: int, target: Path) -> FrameWriter:
     copy.close()
     os.ftruncate(descriptor, end)
     return FrameWriter(descriptor)
+
+
+def reachable(writer: FrameWriter) -> set[str]:
+    """Return the directories that the newest blocks lead to from the root; others were noted and then put away."""
+    found: set[str] = set()
+    level = {""}
+    while level:
+        found |= level
+        heads = [(frame.path, PackedBlock(frame.payload)) for frame in writer.latest_of([(path, 0) for path in level])]
+        level = {join(path, name) for path, head in heads for name in head.directories} - found
+    return found

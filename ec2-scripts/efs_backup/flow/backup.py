@@ -13,7 +13,7 @@ from efs_backup.effects.files import sync_directory, write_durably
 from efs_backup.effects.frames import FrameWriter
 from efs_backup.effects.ledger import Ledger
 from efs_backup.effects.lock import Lock
-from efs_backup.effects.manifest import Manifest, recover_progress
+from efs_backup.effects.manifest import Manifest, reachable, recover_progress
 from efs_backup.effects.mounts import file_system_name, mounts_below
 from efs_backup.effects.probe import probe, unfit
 from efs_backup.effects.processes import work_directory
@@ -449,6 +449,10 @@ class BackupRun:
         self.flag.check()
         self._demand_same_root()
         self.lock.demand()
+        try:
+            writer = self._compacted(writer)
+        except OSError as error:
+            raise explain(error, self.store.shown(self.names.own(PROGRESS))) from error
         frames, files, count = writer.totals()
         complete = not self.total.unreadable
         snapshot = Snapshot(
@@ -462,7 +466,6 @@ class BackupRun:
             "run": int(base.summary["run"]) + 1 if base else 0,
         }  # fmt: skip
         try:
-            writer = self._compacted(writer)
             writer.seal(summary)
             writer.close()
             syncfs(self.store.root)
@@ -486,15 +489,15 @@ class BackupRun:
 
     def _compacted(self, writer: FrameWriter) -> FrameWriter:
         """Return a writer without what nobody will read, if that is much or wrong."""
-        removed = tuple(self.total.removed)
-        if not removed and writer.garbage() < _GARBAGE:
+        if not self.total.removed and writer.garbage() < _GARBAGE:
             return writer
+        kept = reachable(writer) if self.total.removed else None
         path = self.names.own(PROGRESS)
         fresh = os.open(
             f"{path}.new", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self.store.root
         )
         other = FrameWriter(fresh)
-        writer.copy_to(other, lambda at: any(at == gone or at.startswith(f"{gone}/") for gone in removed))
+        writer.copy_to(other, lambda at: kept is not None and at not in kept)
         writer.close()
         other.sync()
         os.replace(f"{path}.new", path, src_dir_fd=self.store.root, dst_dir_fd=self.store.root)

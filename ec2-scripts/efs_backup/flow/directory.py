@@ -83,6 +83,7 @@ def process_directory(bench: Workbench, task: DirectoryTask, outcome: Outcome) -
         else:
             _compare(bench, task, done)
     except ChangedUnderneath:
+        outcome.removed.extend(done.removed)
         if task.mode is Mode.AGAIN:
             # The subdirectories it has made are no longer new to the next look.
             outcome.tasks.extend(done.tasks)
@@ -146,6 +147,8 @@ def _unopened(bench: Workbench, task: DirectoryTask, error: OSError, outcome: Ou
     if not task.path:
         raise SourceError(one_line(f"the source {bench.trees.source} cannot be listed: {error.strerror}")) from error
     if error.errno in GONE:
+        if task.attempt and not _is_staged(bench, task.path):
+            return  # its parent was looked at again, and has put it away
         if _look_above(task, outcome):
             return
         outcome.changed.append(task.path)
@@ -153,10 +156,24 @@ def _unopened(bench: Workbench, task: DirectoryTask, error: OSError, outcome: Ou
 
 
 def _look_above(task: DirectoryTask, outcome: Outcome) -> bool:
-    """Have the parent looked at once more, for it decides whether this directory is there; False if it was enough."""
+    """Have the parent looked at once more, for it decides whether this directory is there; False if it was enough.
+
+    Then this one: to a parent that finds it there after all, it is nothing new.
+    """
     if task.attempt + 1 >= _ATTEMPTS:
         return False
     outcome.again.append(DirectoryTask(task.path.rpartition("/")[0], Mode.AGAIN, task.attempt + 1))
+    outcome.again.append(replace(task, attempt=task.attempt + 1))
+    return True
+
+
+def _is_staged(bench: Workbench, path: str) -> bool:
+    try:
+        os.close(tree.open_directory(bench.staging, path))
+    except OSError as error:
+        if error.errno in GONE:
+            return False
+        raise
     return True
 
 
@@ -197,6 +214,7 @@ def _carry(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
         staged = _staged(here)
         here.held = staged.files
         made = _settle_directories(here, directories, staged.directories)
+        here.outcome.removed.extend(join(task.path, n) for n in staged.directories if n not in directories)
         for name in [n for n in staged.files if n not in files]:
             here.clear(name)
         for name, record in files.items():

@@ -70,6 +70,15 @@ class Here:
                 os.listdir(self._base)
         return self._base
 
+    def look_in_base(self, name: str) -> Attributes | None:
+        """Return the attributes of a name in the base; None also where somebody took its directory out of it."""
+        try:
+            return tree.look_at(self.base(), name)
+        except OSError as error:
+            if error.errno in tree.GONE:
+                return None
+            raise
+
     def clear(self, name: str) -> None:
         """Remove what staging has under a name; it may have other links, so nothing else is ever done to it."""
         if self.held.pop(name, None) is not None:
@@ -173,8 +182,11 @@ def _confirmed(here: Here, name: str, entry: Attributes, decision: Decision) -> 
 
 
 def _checksum_in_backup(here: Here, name: str, decision: Decision) -> bytes:
-    """Return the MD5 of what the backup holds for a name that has no checksum yet."""
-    return checksum_of(here.staging if decision.in_staging else here.base(), name, here.bench.flag.check)
+    """Return the MD5 of what the backup holds for a name that has no checksum yet; b"" if it cannot be read."""
+    try:
+        return checksum_of(here.staging if decision.in_staging else here.base(), name, here.bench.flag.check)
+    except OSError:
+        return b""
 
 
 def checksum_of(directory: int, name: str, check: Callable[[], None]) -> bytes:
@@ -196,7 +208,7 @@ def link_from_base(here: Here, name: str, record: Record) -> bool:
     It cannot where the base's copy is not what its manifest says, where the file system refuses one more link, or
     where the link budget says that it is this file's turn to move to a new inode.
     """
-    there = tree.look_at(here.base(), name)
+    there = here.look_in_base(name)
     if there is None or there.ino != record.bino or there[:KEPT_FIELDS] != record[:KEPT_FIELDS]:
         return False
     if renewal_due(there.nlink, here.names_of_inode, zlib.crc32(os.fsencode(here.shown(name)))):
@@ -253,7 +265,7 @@ def carried(here: Here, name: str, base: Record) -> Record | None:
     if _is_held(here, name, record):
         here.outcome.kept += 1
         return record
-    there = tree.look_at(here.base(), name)
+    there = here.look_in_base(name)
     if there is None:
         return None
     here.clear(name)

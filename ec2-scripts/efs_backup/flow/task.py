@@ -231,6 +231,7 @@ class Outcome:
     sightings: list[Sighting] = field(default_factory=list)
     members: list[tuple[Sighting, Record | None]] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    """Directories put away of which an earlier attempt may have noted blocks."""
     unreadable: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     other_mounts: list[str] = field(default_factory=list)
@@ -259,7 +260,7 @@ class Outcome:
     def unfinished(self) -> Outcome:
         """Return the part of this outcome that stays true when the task is begun again."""
         return Outcome(
-            blocks=self.blocks, tasks=self.tasks, busy=self.busy, transferred=self.transferred,
+            blocks=self.blocks, tasks=self.tasks, busy=self.busy, removed=self.removed, transferred=self.transferred,
             bytes_transferred=self.bytes_transferred, linked=self.linked, link_limit_copies=self.link_limit_copies,
         )  # fmt: skip
 

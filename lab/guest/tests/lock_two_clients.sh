@@ -3,7 +3,7 @@
 # short: the lock
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
-setup 300
+setup 150
 latency c1 50
 start_backup c1
 expect 75 backup c2
