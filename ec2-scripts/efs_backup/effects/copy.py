@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from efs_backup.effects.tree import look_at, retried, unlink
 from efs_backup.pure.records import RESTLESS, XATTRS, Attributes, Record, attributes, device_detail, record_of
@@ -41,8 +41,7 @@ class VanishedError(Exception):
     """The source entry is no longer there, or is no longer of the type it was listed as."""
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(NamedTuple):
     """What was made in staging, the bytes of content that were written, and whether it changed while it was read."""
 
     record: Record
@@ -50,8 +49,7 @@ class Copied:
     changed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What reading a source file gave: its attributes while it was read, and the MD5 of its content."""
 
     entry: Attributes

@@ -19,8 +19,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from efs_backup.pure.errors import FormatError
 
@@ -39,8 +38,7 @@ def key_of(path: str, bucket: int) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One piece: the path (of a directory of the tree) and bucket it belongs to, and its bytes."""
 
     path: str

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NETWORK_TYPES = frozenset({"nfs", "nfs4"})
 _SILLY_RENAMES = 22
 """Where the line of events (its own name is word 0) has them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """One mount: where, of what type, and from what device or server."""
 
     point: str

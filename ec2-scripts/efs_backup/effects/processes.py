@@ -9,9 +9,8 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from efs_backup.pure.errors import ToolError, UsageError
 
@@ -21,8 +20,7 @@ _GONE_SECONDS = 10.0
 _SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib")
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """A directory of this machine, and where the confined tool sees it.
 
     `status` is what the directory was when it was looked at: another one in its place is not bound.
@@ -119,8 +117,7 @@ def _killed(process: subprocess.Popen[bytes], reading: int) -> int:
     return status
 
 
-@dataclass(frozen=True, slots=True)
-class Called:
+class Called(NamedTuple):
     """How a short command ended, and all that it said."""
 
     status: int

@@ -7,7 +7,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from efs_backup.effects import tree
 from efs_backup.effects.files import read_text, replace_durably
@@ -17,8 +17,7 @@ from efs_backup.pure.layout import CATALOG, JOURNAL, MANIFESTS, PRIVATE, PROGRES
 from efs_backup.pure.rotation import Standing
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """What stands under a folder label: snapshots newest first, each with its number and where its tree is now.
 
     `journal` is that of a rotation that was cut off: its snapshots are counted as published already.

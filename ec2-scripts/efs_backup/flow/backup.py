@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from efs_backup.effects import tree
@@ -164,7 +163,7 @@ class BackupRun:
         self.resources.callback(ledger.close)
         trees = self._trees(base, base_manifest, spare, known, rule)
         if base is not None and base_manifest is None:
-            trees = replace(trees, shared_in_base=self._shared_in(base))
+            trees = trees._replace(shared_in_base=self._shared_in(base))
         with self._pool(trees) as pool:
             try:
                 if base is None:
@@ -513,7 +512,7 @@ class BackupRun:
         _, spare = self.store.staging_or_spare()
         journal = rotation(self.names, survey.standings, sealed, self.options.retain, spare is None)
         if spare is not None and survey.catalog.spare is not None:
-            journal = replace(journal, after=replace(journal.after, spare=survey.catalog.spare))
+            journal = journal._replace(after=journal.after._replace(spare=survey.catalog.spare))
         self.flag.check()
         self.lock.demand()
         write_durably(

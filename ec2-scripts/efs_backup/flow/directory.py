@@ -11,7 +11,8 @@ import os
 import time
 from collections.abc import Collection, Container, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from efs_backup.effects import tree
 from efs_backup.effects.copy import SETTLED_NS, entry_has_xattrs, has_xattrs, read_detail
@@ -55,8 +56,7 @@ _SHARE_SECONDS = 10.0
 """A directory that takes longer is handed back with what is done, so that a kill costs no more than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(NamedTuple):
     """The source's side of a directory: its attributes and its listing."""
 
     attributes: DirectoryAttributes
@@ -90,7 +90,7 @@ def process_directory(bench: Workbench, task: DirectoryTask, outcome: Outcome) -
         _begin_again(bench, task, outcome)
     except _Share:
         outcome.add(done.unfinished())
-        outcome.tasks.append(replace(task, known=(*task.known, done.blocks[-1].payload)))
+        outcome.tasks.append(task._replace(known=(*task.known, done.blocks[-1].payload)))
     except (BackupError, OSError):
         outcome.add(done.unfinished())
         raise
@@ -100,7 +100,7 @@ def process_directory(bench: Workbench, task: DirectoryTask, outcome: Outcome) -
 
 def _begin_again(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
     if task.attempt + 1 < _ATTEMPTS:
-        outcome.again.append(replace(task, attempt=task.attempt + 1))
+        outcome.again.append(task._replace(attempt=task.attempt + 1))
     else:
         outcome.changed.append(task.path)
         _carry(bench, task, outcome)
@@ -137,7 +137,7 @@ def _check_for_changes(here: Here, task: DirectoryTask, seen: _Source) -> None:
     if _directory_attributes(here.source, seen.attributes.flags) == seen.attributes:
         return
     if task.attempt + 1 < _ATTEMPTS:
-        here.outcome.again.append(replace(task, mode=Mode.AGAIN, attempt=task.attempt + 1, known=()))
+        here.outcome.again.append(task._replace(mode=Mode.AGAIN, attempt=task.attempt + 1, known=()))
     else:
         here.outcome.changed.append(task.path)
 
@@ -163,7 +163,7 @@ def _look_above(task: DirectoryTask, outcome: Outcome) -> bool:
     if task.attempt + 1 >= _ATTEMPTS:
         return False
     outcome.again.append(DirectoryTask(task.path.rpartition("/")[0], Mode.AGAIN, task.attempt + 1))
-    outcome.again.append(replace(task, attempt=task.attempt + 1))
+    outcome.again.append(task._replace(attempt=task.attempt + 1))
     return True
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from efs_backup.effects import processes
 from efs_backup.effects.frames import FrameWriter, key_of
@@ -38,8 +38,7 @@ MOVED_AWAY = 98
 """Exit status of confine.sh where a directory is no longer the one that was looked at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(NamedTuple):
     """Paths of the programs that fpsync needs."""
 
     fpsync: str

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from efs_backup.effects.store import Store
 from efs_backup.flow.options import demand_directory
@@ -17,8 +16,7 @@ HEAD = ("SNAPSHOT", "FINISHED", "AGE", "FILES", "SIZE", "STATUS", "VERIFIED", "I
 """What the columns of the table are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """One snapshot. `verified` is None until it was verified, then whether it was found sound."""
 
     number: int
@@ -33,8 +31,7 @@ class Listed:
     verified_at: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Inventory:
+class Inventory(NamedTuple):
     """The snapshots of one interval, newest first."""
 
     interval: str
@@ -42,7 +39,7 @@ class Inventory:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the inventory as what JSON has words for."""
-        return {"snapshots": [asdict(s) for s in self.snapshots]}
+        return {"snapshots": [s._asdict() for s in self.snapshots]}
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the cells of a table for a person, a row for each snapshot, below HEAD."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from efs_backup.effects.mounts import is_on_network
 from efs_backup.pure.errors import UsageError
@@ -12,8 +12,7 @@ _NETWORK_WORKERS = 64
 _MOST_PROCESSES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class BackupOptions:
+class BackupOptions(NamedTuple):
     """The options of `efs-backup backup`."""
 
     source: str
@@ -29,8 +28,7 @@ class BackupOptions:
     progress_file: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Workers:
+class Workers(NamedTuple):
     """How many processes work, with how many threads each; and how many jobs fpsync runs."""
 
     processes: int

@@ -15,9 +15,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from efs_backup.effects.stop import StopFlag
 from efs_backup.effects.syscalls import die_with_parent
@@ -29,8 +28,7 @@ _UNIT_SECONDS_THREADED = 1.0
 _TICK_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """What a worker process is handed: tasks, for how many seconds it may go on, and from how many waiting tasks on it
     gives them back although there is time left (others are idle)."""
 
@@ -39,8 +37,7 @@ class Unit:
     enough: int
 
 
-@dataclass(frozen=True, slots=True)
-class UnitResult:
+class UnitResult(NamedTuple):
     """What came of a unit, the tasks that are left, and the error that ended it, if one did."""
 
     outcome: Outcome

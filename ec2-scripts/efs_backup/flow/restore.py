@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from efs_backup.effects import tree
 from efs_backup.effects.ledger import Ledger
@@ -38,8 +38,7 @@ _SKILLS: Skills = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreOptions:
+class RestoreOptions(NamedTuple):
     """The options of `efs-backup restore`."""
 
     backup: str
@@ -364,7 +363,7 @@ class _Restore:
         self._transfer(trees, ledger, finished, scan.scanned)
         ledger.close()
         first_copy.index_of_finished(finished, index)
-        return replace(trees, copied=str(index))
+        return trees._replace(copied=str(index))
 
     def _transfer(self, trees: Restoring, ledger: Ledger, finished: Path, files: int) -> None:
         work = self.work / "fpsync"

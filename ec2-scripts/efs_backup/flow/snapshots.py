@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from efs_backup.effects import tree
 from efs_backup.effects.store import Store, Survey
@@ -17,8 +17,7 @@ from efs_backup.pure.layout import PROGRESS, SPARE
 _ATTEMPTS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A snapshot that is being read: its number when it was looked up, its root, and the path of its manifest.
 
     `path` is what a person calls it. A rotation may move the tree at any moment, so it is reached by the descriptor

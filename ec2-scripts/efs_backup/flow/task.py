@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from enum import Enum
+from typing import NamedTuple
 
 from efs_backup.pure.compare import Rule
 from efs_backup.pure.layout import ancestors
@@ -12,8 +13,7 @@ from efs_backup.pure.links import GroupPlan, Sighting
 from efs_backup.pure.records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Trees:
+class Trees(NamedTuple):
     """The trees and files a worker opens when it starts; paths are those of this machine.
 
     `fill_turn` is (turn, turns): which part of the files that lack a checksum is read tonight.
@@ -24,7 +24,7 @@ class Trees:
     trash: str
     source_device: int
     source_inode: int
-    rule: Rule = field(default_factory=Rule)
+    rule: Rule = Rule()
     base: str | None = None
     base_manifest: str | None = None
     spare_manifest: str | None = None
@@ -47,8 +47,7 @@ class Mode(Enum):
     """The source cannot be read: take everything from the base."""
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryTask:
+class DirectoryTask(NamedTuple):
     """One directory to be brought to what the source has; `attempt` counts how often it was begun."""
 
     path: str
@@ -58,8 +57,7 @@ class DirectoryTask:
     """Blocks of what an earlier part of this very task did."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """The names of one source inode, to be made one inode in staging.
 
     `may_use` says that the inode of the backup which the leader could be belongs to no other source inode.
@@ -69,15 +67,13 @@ class Group:
     may_use: bool
 
 
-@dataclass(frozen=True, slots=True)
-class GroupTask:
+class GroupTask(NamedTuple):
     """Some groups whose leaders lie near each other."""
 
     groups: tuple[Group, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FinishTask:
+class FinishTask(NamedTuple):
     """A directory whose groups of hard links are done: its block (as it stands) and the records to put into it."""
 
     path: str
@@ -87,29 +83,25 @@ class FinishTask:
     """None for a name that could neither be read nor carried over."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScanTask:
+class ScanTask(NamedTuple):
     """A directory of the source to be listed, before fpsync moves the bulk."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyTask:
+class EmptyTask(NamedTuple):
     """A directory of the trash whose files are to be unlinked; the path is relative to the trash."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveTask:
+class RemoveTask(NamedTuple):
     """A tree of the trash that holds nothing but directories, to be removed; the path is relative to the trash."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Checking:
+class Checking(NamedTuple):
     """What the workers of a verify open: one snapshot, its manifest, that of the next newer one, and the source.
 
     What the newer one has under the same name, inode and checksum was read a moment ago, and is not read again;
@@ -124,15 +116,13 @@ class Checking:
     damaged: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class CheckTask:
+class CheckTask(NamedTuple):
     """A directory of a snapshot to be held against its manifest."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Restoring:
+class Restoring(NamedTuple):
     """What the workers of a restore open: the directory of the snapshot, that of the live tree, and the manifest.
 
     `prefix` is the path of the restored directory in the snapshot, and so in its manifest.
@@ -151,8 +141,7 @@ class Restoring:
     dry_run: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreTask:
+class RestoreTask(NamedTuple):
     """A directory to be restored, relative to the restored one; `only` names what of it, where not all of it.
 
     `missing` says that it does not exist yet in the live tree (in a preview it never will).
@@ -163,15 +152,13 @@ class RestoreTask:
     missing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreGroupTask:
+class RestoreGroupTask(NamedTuple):
     """The names of one inode of the snapshot, to be one inode in the live tree."""
 
     plan: GroupPlan
 
 
-@dataclass(frozen=True, slots=True)
-class SettleTask:
+class SettleTask(NamedTuple):
     """A directory of the live tree in which names were linked: it is given the attributes of the snapshot's."""
 
     path: str
@@ -188,7 +175,7 @@ def next_round(again: Iterable[DirectoryTask]) -> tuple[list[DirectoryTask], lis
     for task in again:
         other = wanted.get(task.path, task)
         wider = task if task.mode is Mode.COMPARE else other
-        wanted[task.path] = replace(wider, attempt=max(task.attempt, other.attempt))
+        wanted[task.path] = wider._replace(attempt=max(task.attempt, other.attempt))
     later = [path for path in wanted if any(above in wanted for above in ancestors(path))]
     return [task for path, task in wanted.items() if path not in set(later)], [wanted[path] for path in later]
 
@@ -207,8 +194,7 @@ Task = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BlockResult:
+class BlockResult(NamedTuple):
     """One finished block, with how many files and bytes it holds."""
 
     path: str

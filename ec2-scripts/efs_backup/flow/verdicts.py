@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from efs_backup.effects import tree
 from efs_backup.effects.files import read_text, write_durably
@@ -12,8 +12,7 @@ from efs_backup.effects.store import Store
 from efs_backup.pure.layout import MANIFESTS
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The result of one verify: when, whether all was well, and the inodes of the backup that are damaged."""
 
     time: str
@@ -25,7 +24,7 @@ class Verdict:
 def write_verdict(store: Store, snapshot_id: str, verdict: Verdict) -> None:
     """Keep what a verify found."""
     path = store.names.verdict(snapshot_id)
-    write_durably(store.root, path, json.dumps(asdict(verdict)) + "\n", store.shown(path))
+    write_durably(store.root, path, json.dumps(verdict._asdict()) + "\n", store.shown(path))
 
 
 def read_verdict(store: Store, snapshot_id: str) -> Verdict | None:

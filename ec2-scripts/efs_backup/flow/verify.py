@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from efs_backup.effects.stop import StopFlag, draining_signals
 from efs_backup.effects.store import Store
@@ -20,8 +20,7 @@ from efs_backup.pure.errors import BackupError
 from efs_backup.pure.report import duration, named, size
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyOptions:
+class VerifyOptions(NamedTuple):
     """The options of `efs-backup verify`; `everything` asks for all snapshots."""
 
     backup: str

@@ -7,16 +7,14 @@ The journal is the next catalog together with the moves that lead to it; renamin
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from efs_backup.pure.errors import FormatError
 
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """One published snapshot. Times are ISO 8601 in UTC; counts are None where nobody counted (taken over)."""
 
     id: str
@@ -30,8 +28,7 @@ class Snapshot:
     checksums_complete: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
+class Catalog(NamedTuple):
     """The snapshots of an interval, newest first, and the spare, the expired tree kept to be recycled."""
 
     snapshots: tuple[Snapshot, ...] = ()
@@ -42,8 +39,8 @@ class Catalog:
         return json.dumps(self._plain(), indent=1) + "\n"
 
     def _plain(self) -> dict[str, Any]:
-        spare = asdict(self.spare) if self.spare else None
-        return {"version": VERSION, "snapshots": [asdict(s) for s in self.snapshots], "spare": spare}
+        spare = self.spare._asdict() if self.spare else None
+        return {"version": VERSION, "snapshots": [s._asdict() for s in self.snapshots], "spare": spare}
 
     def by_inode(self) -> dict[int, Snapshot]:
         """Return inode of the root directory -> snapshot, the spare included."""
@@ -51,8 +48,7 @@ class Catalog:
         return {s.inode: s for s in known}
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """A directory that must end at `target` (both paths relative to the folder label), known by its inode."""
 
     inode: int
@@ -60,8 +56,7 @@ class Move:
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
+class Journal(NamedTuple):
     """What a rotation does: the directories it moves, in order, and the catalog that is true once all are done."""
 
     moves: tuple[Move, ...]
@@ -72,7 +67,7 @@ class Journal:
     def to_json(self) -> str:
         """Return the journal as a JSON text, which is also a valid catalog text."""
         plain = self.after._plain()
-        plain["moves"] = [asdict(m) for m in self.moves]
+        plain["moves"] = [m._asdict() for m in self.moves]
         plain["manifest"] = self.manifest
         return json.dumps(plain, indent=1) + "\n"
 
@@ -101,7 +96,7 @@ def parse_journal(text: str, path: str) -> Journal:
 
 def without_spare(catalog: Catalog) -> Catalog:
     """Return the catalog after its spare has been taken or given up."""
-    return replace(catalog, spare=None)
+    return catalog._replace(spare=None)
 
 
 def _load(text: str, path: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ system; what cannot be known without looking is an action of its own (READ).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from efs_backup.pure.records import KEPT_FIELDS, RESTLESS, UNKNOWN, Attributes, Image, Record, is_regular
 
@@ -34,8 +34,7 @@ class Sameness(Enum):
     DIFFERENT = "different"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """What holds for the whole run.
 
     On another file system than the one the base was made from, ctime and inode numbers mean nothing.
@@ -46,8 +45,7 @@ class Rule:
     damaged: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What is to be done for one name, why, and the record it rests on (none for a copy)."""
 
     action: Action

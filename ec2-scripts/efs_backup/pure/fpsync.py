@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 OUT_FORMAT = "%C:%l:%n"
 _CHECKSUM_HEX = 32
@@ -33,8 +33,7 @@ so --inplace, which saves a rename a file and leaves no temporary names when it 
 --modify-window=-1: times are compared and set in nanoseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(NamedTuple):
     """Where things are for the tool: the two trees, its queue, and rsync."""
 
     source: str
@@ -63,8 +62,7 @@ def run_arguments(paths: Paths, jobs: int, run: str) -> list[str]:
     return ["-v", "-r", run, "-n", str(jobs), "-t", f"{paths.work}/queue", "-d", f"{paths.work}/shared"]
 
 
-@dataclass(frozen=True, slots=True)
-class CopiedFile:
+class CopiedFile(NamedTuple):
     """One file rsync says it transferred: path in bytes, size in bytes, MD5 of the content it read."""
 
     path: bytes

@@ -10,7 +10,7 @@ FOLDER_LABEL/
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from efs_backup.pure.errors import UsageError
 
@@ -24,8 +24,7 @@ _INTERVAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LABEL_LIMIT = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """The paths of one interval under one folder label, relative to the folder label's directory."""
 
     interval: str

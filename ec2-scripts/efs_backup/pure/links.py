@@ -7,7 +7,7 @@ costs an unchanged file one link for each name the file has.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LINK_LIMIT = 177
 RENEWAL_NIGHTS = 16
@@ -28,8 +28,7 @@ def renewal_due(nlink: int, adding: int, spread: int) -> bool:
     return left < nights and spread % nights >= left
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One name of a source file that has several, as the walk saw it.
 
     `bucket` of `buckets` is the part of its directory's manifest that the name belongs to. `bino` is the inode it has
@@ -45,8 +44,7 @@ class Sighting:
     bino: int
 
 
-@dataclass(frozen=True, slots=True)
-class GroupPlan:
+class GroupPlan(NamedTuple):
     """How the names of one source inode become one inode in staging: `leader` first, `followers` are linked to it."""
 
     leader: Sighting

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from efs_backup.pure.catalog import Catalog, Journal, Move, Snapshot
 from efs_backup.pure.layout import SPARE, STAGING, Names
 from efs_backup.pure.retention import retention
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A snapshot and the path, relative to the folder label, where its tree stands now."""
 
     snapshot: Snapshot
