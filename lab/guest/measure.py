@@ -15,9 +15,6 @@ from pathlib import Path
 PROCESSORS = ("user", "system", "idle")
 
 
-PROCESSORS = ("user", "system", "idle")
-
-
 def operations(client: str) -> dict[str, int]:
     """Return how many NFSv4 calls of each kind the client machine has made since it started."""
     command = ["nsenter", f"--net=/run/netns/{client}", "nfsstat", "--client", "--list", "-4"]

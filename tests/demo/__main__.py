@@ -26,7 +26,7 @@ from tests.support.changes import content, overwrite
 from tests.support.tree import Tree, differences, snapshot_of
 from tests.support.zoo import make_plain, plain_file, write
 
-FILES, NEW_FILES = 600, 6000
+FILES, NEW_FILES = 600, 30_000
 RETAIN = "3"
 
 
@@ -123,10 +123,10 @@ def more_nights(demo: Demo) -> None:
 def night_cut_off(demo: Demo) -> None:
     """The window ends first."""
     demo.tell(f"{NEW_FILES:,} new files come, and the window (here an hour) ends while they are copied.")
-    make_plain(f"{demo.source}/new", NEW_FILES, size=3000)
+    make_plain(f"{demo.source}/new", NEW_FILES, size=1000)
     before = count(demo.backups.folder)
     demo.cloud.clock.advance_to_hour(2)
-    demo.cloud.wait_for(lambda: count(demo.backups.folder) > before + NEW_FILES // 10, "the first copies", 120)
+    demo.cloud.wait_for(lambda: count(demo.backups.folder) > before + NEW_FILES // 50, "the first copies", 120)
     demo.cloud.clock.advance(minutes=50)
     demo.cloud.wait_quiet()
     demo.show_night(demo.backups.items[-1], "Incomplete")

@@ -27,7 +27,7 @@ from tests.support.tree import Tree, differences, snapshot_of
 from tests.support.zoo import make_plain, plain_file, write
 
 FILES = 3000
-NEW_FILES = 6000
+NEW_FILES = 20_000
 RETAIN = "3"
 
 
@@ -106,7 +106,7 @@ def more_nights(demo: Demo) -> None:
 def night_cut_off(demo: Demo) -> None:
     """A run ends before it is done, the next one goes on."""
     pair = demo.pair
-    demo.tell(f"{NEW_FILES} new files come, and the night's run is stopped in the middle, as by the end of a window.")
+    demo.tell(f"{NEW_FILES:,} new files come, and the night's run is stopped in the middle, as by the end of a window.")
     before = pair.list()
     for number in range(NEW_FILES):
         write(f"{pair.source}/new/{number // 100:03d}/file-{number:05d}", content(number % 50, 4000))
@@ -115,7 +115,7 @@ def night_cut_off(demo: Demo) -> None:
     process = subprocess.Popen(
         command_line(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment()
     )
-    copied = wait_for_copies(demo, process, NEW_FILES // 10)
+    copied = wait_for_copies(demo, process, NEW_FILES // 50)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     demo.said(output.decode(errors="replace").strip(), 4)
