@@ -8,7 +8,7 @@ DEPLOYMENT := $(BIN)/python -m deployment
 SAM := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --config-file $(CURDIR)/samconfig.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-engine cloud test test-cloud lint bench clean
+.PHONY: help setup demo demo-engine cloud test test-all lint bench clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -25,11 +25,11 @@ demo-engine: setup ## the engine alone, told step by step
 cloud: release ## a local cloud with a deployed backup stack that stays, to look around in
 	@$(BIN)/python -m localcloud start --release release
 
-test: inputs ## every test that needs no virtual machine
-	$(PYTEST) -n 2 --dist worksteal
+test: inputs ## the tests: engine, faults, templates, functions, the scenarios on the local cloud (25 minutes)
+	$(PYTEST) -n 4 --dist worksteal
 
-test-cloud: inputs setup-browser ## the stacks, their functions and the local cloud (being built; not part of `make test` yet)
-	$(PYTEST) -n 2 --dist worksteal tests/cloud tests/templates tests/unit/functions
+test-all: inputs setup-browser ## these, and those that take a minute each or a browser (35 minutes)
+	$(PYTEST) -n 4 --dist worksteal -m ''
 
 lint: setup-release setup-sam ## ruff, mypy, shellcheck; cfn-lint and sam on the templates, as they are and as released
 	@$(DEPLOYMENT) fetch

@@ -174,6 +174,7 @@ def test_what_makes_no_sense_is_said(
         deployment.cloud.client("s3").head_bucket(Bucket=bucket_of(deployment))
 
 
+@pytest.mark.slow
 def test_all_regions_are_those_that_the_account_may_use(deployment: Deployment, page: Path) -> None:
     ran = deployment.run("publish", "--readme", str(page), REGIONS="all").expect(DONE)
     enabled = {region["RegionName"] for region in deployment.cloud.client("ec2").describe_regions()["Regions"]}

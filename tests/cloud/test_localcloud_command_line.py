@@ -24,6 +24,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
     localcloud(tmp_path / "cloud", "stop")
 
 
+@pytest.mark.slow
 def test_a_cloud_that_stays_with_a_stack_that_backs_up_as_days_pass(place: Path, built: Built) -> None:
     started = localcloud(place, "start", "--port", str(free_port()), "--release", str(built.directory))
     assert started.returncode == 0, started.stderr

@@ -204,6 +204,7 @@ START = [
 """The calls of a start, in their order, and which of their name each is."""
 
 
+@pytest.mark.slow
 def test_a_start_that_dies_before_any_of_its_calls_is_completed_when_it_is_tried_again(backups: BackupStack) -> None:
     cloud = backups.cloud
     write(f"{backups.source}/file", b"content")

@@ -91,6 +91,7 @@ def test_one_failure_of_every_call_changes_nothing(backups: BackupStack, kind: s
     assert backups.leftovers() == [] and backups.cloud.problems == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("caller", "service", "operation", "succeeds"), LASTING)
 def test_a_call_that_keeps_failing_is_a_clean_end_with_a_mail(
     backups: BackupStack, caller: str, service: str, operation: str, succeeds: bool

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from localcloud.solution import BackupStack
@@ -88,6 +89,7 @@ HAPPENINGS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(
     max_examples=3, deadline=None, print_blob=True, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

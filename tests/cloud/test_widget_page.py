@@ -21,6 +21,8 @@ from tests.support.tree import assert_same, snapshot_of
 from tests.support.zoo import make_plain, plain_file, write
 from tests.templates.test_dashboard import documented
 
+pytestmark = pytest.mark.slow
+
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 WEEKS_BEFORE = 30
 

@@ -18,6 +18,7 @@ def test_the_source_is_clean(path: Path) -> None:
     assert lint(path.read_text(encoding="utf-8"), config=ManualArgs(regions=["us-east-1"])) == []
 
 
+@pytest.mark.slow
 @both
 def test_a_release_is_clean_in_every_region_without_an_exemption(path: Path) -> None:
     text = released(path).replace("ignore_checks: [W1031]", "ignore_checks: []")

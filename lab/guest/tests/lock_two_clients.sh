@@ -1,6 +1,5 @@
 #!/bin/bash
 # While one client backs up, the other is refused with status 75 and one line; afterwards it may.
-# short: the lock
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
 setup 150

@@ -1,6 +1,5 @@
 #!/bin/bash
 # The run's first process is killed: nothing of it goes on writing, and the next run on the same client succeeds.
-# short: crash recovery
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
 setup 300
