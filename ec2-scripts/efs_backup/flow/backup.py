@@ -9,7 +9,7 @@ from pathlib import Path
 
 from efs_backup.effects import tree
 from efs_backup.effects.files import sync_directory, write_durably
-from efs_backup.effects.frames import FrameWriter
+from efs_backup.effects.frames import FrameWriter, key_of
 from efs_backup.effects.ledger import Ledger
 from efs_backup.effects.lock import Lock
 from efs_backup.effects.manifest import Manifest, reachable, recover_progress
@@ -340,13 +340,14 @@ class BackupRun:
         self.progress.begin("scan")
         ledger = Ledger(self.work / "scan")
         self.resources.callback(ledger.close)
-        pool.run([ScanTask("")], self._scan_taker(ledger), self._tell)
+        sparse: set[int] = set()
+        pool.run([ScanTask("")], self._scan_taker(ledger, sparse), self._tell)
         files, count = self.total.scanned, self.total.scanned_bytes
         finished = self.store.shown(self.names.own(COPIED))
         earlier = os.path.getsize(finished) if os.path.exists(finished) else 0
         if files:
             self.progress.begin("transfer", files, count)
-            self._transfer(trees, ledger, finished, files)
+            self._transfer(trees, ledger, sparse, finished, files)
         if os.path.exists(finished):
             assert trees.copied is not None
             first_copy.index_of_finished(Path(finished), Path(trees.copied), earlier)
@@ -354,15 +355,16 @@ class BackupRun:
     def _tell(self) -> None:
         self.progress.update(self.total.scanned, self.total.scanned_bytes)
 
-    def _scan_taker(self, ledger: Ledger) -> Callable[[Outcome], None]:
+    def _scan_taker(self, ledger: Ledger, sparse: set[int]) -> Callable[[Outcome], None]:
         def take(outcome: Outcome) -> None:
             ledger.sight(outcome.sightings)
-            outcome.sightings = []
+            sparse.update(key_of(path, 0) for path in outcome.sparse)
+            outcome.sightings, outcome.sparse = [], []
             self.total.add(outcome)
 
         return take
 
-    def _transfer(self, trees: Trees, ledger: Ledger, finished: str, files: int) -> None:
+    def _transfer(self, trees: Trees, ledger: Ledger, sparse: set[int], finished: str, files: int) -> None:
         workers = workers_for(self.options.workers, [self.options.source, self.options.backup])
         try:
             descriptor = os.open(finished, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -373,7 +375,7 @@ class BackupRun:
                     self.tools, lambda: trees.source, trees.staging, workers.jobs, files, self.source_status, work, log,
                     (self.lock.descriptor,), self.flag, self.progress.update,
                     Path(self.options.log_directory) if self.options.log_directory else None,
-                ).run(ledger)  # fmt: skip
+                ).run(ledger, sparse)  # fmt: skip
         except OSError as error:
             raise explain(error, error.filename or finished) from error
 

@@ -84,8 +84,10 @@ class Transfer:
     _files: int = 0
     _bytes: int = 0
 
-    def run(self, ledger: Ledger) -> None:
-        """Transfer everything but the second and further names of files that have several.
+    def run(self, ledger: Ledger, sparse: set[int]) -> None:
+        """Transfer everything but the second and further names of files that have several, and sparse files (by key).
+
+        Without punching holes, which NFSv4.1 cannot, rsync fills a hole at the end of a file that it writes in place.
 
         Raises ToolError if fpsync does nothing at all, DrainedError if the run is to stop.
         """
@@ -95,7 +97,7 @@ class Transfer:
         log_path = self.work / "fpsync.log"
         try:
             with log_path.open("ab") as log:
-                status = self._transfer(log, followers(ledger))
+                status = self._transfer(log, followers(ledger) | sparse)
                 self._tail_all()
                 if status != 0 and not self._spoke:
                     raise self._useless(status)

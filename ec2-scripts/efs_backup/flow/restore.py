@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from efs_backup.effects import tree
+from efs_backup.effects.frames import key_of
 from efs_backup.effects.ledger import Ledger
 from efs_backup.effects.manifest import Manifest
 from efs_backup.effects.mounts import file_system_name
@@ -345,10 +346,12 @@ class _Restore:
         self.progress.begin("scan")
         ledger = Ledger(self.work / "scan")
         scan = Outcome()
+        sparse: set[int] = set()
 
         def take(outcome: Outcome) -> None:
             ledger.sight(outcome.sightings)
-            scan.add(replace(outcome, sightings=[]))
+            sparse.update(key_of(path, 0) for path in outcome.sparse)
+            scan.add(replace(outcome, sightings=[], sparse=[]))
 
         status = os.stat(trees.snapshot)
         looked = Trees(trees.snapshot, trees.target, str(self.work), status.st_dev, status.st_ino)
@@ -360,12 +363,12 @@ class _Restore:
             return trees
         self.progress.begin("transfer", scan.scanned, scan.scanned_bytes)
         finished, index = self.work / "finished", self.work / "copied"
-        self._transfer(trees, ledger, finished, scan.scanned)
+        self._transfer(trees, ledger, sparse, finished, scan.scanned)
         ledger.close()
         first_copy.index_of_finished(finished, index)
         return trees._replace(copied=str(index))
 
-    def _transfer(self, trees: Restoring, ledger: Ledger, finished: Path, files: int) -> None:
+    def _transfer(self, trees: Restoring, ledger: Ledger, sparse: set[int], finished: Path, files: int) -> None:
         work = self.work / "fpsync"
         work.mkdir()
         workers = workers_for(self.options.workers, [self.options.backup, self.root])
@@ -385,7 +388,7 @@ class _Restore:
                 self.flag,
                 self.progress.update,
                 log_directory,
-            ).run(ledger)
+            ).run(ledger, sparse)
 
     def _where(self) -> str:
         """Return the path of the restored directory of the snapshot at this moment."""

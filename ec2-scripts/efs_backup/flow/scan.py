@@ -1,8 +1,9 @@
-"""Lists a directory of the source before fpsync moves the bulk: how much there is, and what has several names."""
+"""Lists a directory of the source before fpsync moves the bulk: how much there is, what has several names, or holes."""
 
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 from efs_backup.effects import tree
 from efs_backup.effects.tree import directory, list_directory
@@ -12,7 +13,20 @@ from efs_backup.pure.layout import join
 from efs_backup.pure.links import Sighting
 from efs_backup.pure.records import is_regular
 
-_MODE, _SIZE, _INO, _NLINK = 0, 3, 6, 7
+_HOLE = 4096
+"""Bytes without a block from which on a file is sparse: less is how file systems count."""
+
+
+class _Look(NamedTuple):
+    mode: int
+    size: int
+    ino: int
+    nlink: int
+    blocks: int
+
+
+def _look(status: os.stat_result) -> _Look:
+    return _Look(status.st_mode, status.st_size, status.st_ino, status.st_nlink, status.st_blocks)
 
 
 def scan_directory(bench: Workbench, task: ScanTask, outcome: Outcome) -> None:
@@ -22,13 +36,16 @@ def scan_directory(bench: Workbench, task: ScanTask, outcome: Outcome) -> None:
         with directory(bench.source, task.path) as descriptor:
             if task.path in bench.trees.other_mounts or os.fstat(descriptor).st_dev != bench.trees.source_device:
                 return
-            listing = tree.retried(lambda: list_directory(descriptor))
+            listing = tree.retried(lambda: list_directory(descriptor, _look))
     except OSError:
         return
     outcome.scanned += len(listing.files)
-    for name, look in listing.files.items():
-        if is_regular(look[_MODE]):
-            outcome.scanned_bytes += look[_SIZE]
-        if look[_NLINK] > 1:
-            outcome.sightings.append(Sighting(look[_INO], task.path, name, 0, 1, False, 0))
+    for name, seen in listing.files.items():
+        look = _Look._make(seen)
+        if is_regular(look.mode):
+            outcome.scanned_bytes += look.size
+            if look.size - look.blocks * 512 >= _HOLE:
+                outcome.sparse.append(join(task.path, name))
+        if look.nlink > 1:
+            outcome.sightings.append(Sighting(look.ino, task.path, name, 0, 1, False, 0))
     outcome.tasks.extend(ScanTask(join(task.path, name)) for name in listing.directories)

@@ -216,6 +216,8 @@ class Outcome:
     """Files in staging that are to go and cannot, for this machine has them open (see flow/rebuild.py)."""
     sightings: list[Sighting] = field(default_factory=list)
     members: list[tuple[Sighting, Record | None]] = field(default_factory=list)
+    sparse: list[str] = field(default_factory=list)
+    """Files of the source that have holes."""
     removed: list[str] = field(default_factory=list)
     """Directories put away of which an earlier attempt may have noted blocks."""
     unreadable: list[str] = field(default_factory=list)
