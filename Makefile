@@ -16,7 +16,7 @@ help: ## list what can be made
 setup: ## install what the other commands need (Debian packages, virtual environments)
 	@deployment/setup.sh
 
-demo: release ## the whole story on the local cloud: nights, a failure, mails, a restore (five minutes)
+demo: release ## the whole story on the local cloud: nights, a failure, mails, a restore (two minutes)
 	@$(BIN)/python -m tests.demo release
 
 demo-engine: setup ## the engine alone, told step by step

@@ -489,9 +489,10 @@ class BackupRun:
             )
 
     def _compacted(self, writer: FrameWriter) -> FrameWriter:
-        """Return a writer without what nobody will read, if that is much or wrong."""
+        """Return a writer without what nobody will read, if that is much, or wrong: blocks of what was put away."""
         if not self.total.removed and writer.garbage() < _GARBAGE:
             return writer
+        # Which directories are left is asked only where some were put away: there may be very many.
         kept = reachable(writer) if self.total.removed else None
         path = self.names.own(PROGRESS)
         fresh = os.open(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from efs_backup.effects import tree
 from efs_backup.effects.tree import directory, list_directory
@@ -17,16 +16,8 @@ _HOLE = 4096
 """Bytes without a block from which on a file is sparse: less is how file systems count."""
 
 
-class _Look(NamedTuple):
-    mode: int
-    size: int
-    ino: int
-    nlink: int
-    blocks: int
-
-
-def _look(status: os.stat_result) -> _Look:
-    return _Look(status.st_mode, status.st_size, status.st_ino, status.st_nlink, status.st_blocks)
+def _look(status: os.stat_result) -> tuple[int, int, int, int, int]:
+    return status.st_mode, status.st_size, status.st_ino, status.st_nlink, status.st_blocks
 
 
 def scan_directory(bench: Workbench, task: ScanTask, outcome: Outcome) -> None:
@@ -40,12 +31,11 @@ def scan_directory(bench: Workbench, task: ScanTask, outcome: Outcome) -> None:
     except OSError:
         return
     outcome.scanned += len(listing.files)
-    for name, seen in listing.files.items():
-        look = _Look._make(seen)
-        if is_regular(look.mode):
-            outcome.scanned_bytes += look.size
-            if look.size - look.blocks * 512 >= _HOLE:
+    for name, (mode, size, ino, nlink, blocks) in listing.files.items():
+        if is_regular(mode):
+            outcome.scanned_bytes += size
+            if size - blocks * 512 >= _HOLE:
                 outcome.sparse.append(join(task.path, name))
-        if look.nlink > 1:
-            outcome.sightings.append(Sighting(look.ino, task.path, name, 0, 1, False, 0))
+        if nlink > 1:
+            outcome.sightings.append(Sighting(ino, task.path, name, 0, 1, False, 0))
     outcome.tasks.extend(ScanTask(join(task.path, name)) for name in listing.directories)
