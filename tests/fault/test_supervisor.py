@@ -17,7 +17,11 @@ def test_a_caller_that_ended_is_gone() -> None:
 
 
 def test_a_caller_that_ends_while_it_is_looked_at_is_not_looked_at_for_ever() -> None:
-    with subprocess.Popen(["sleep", "60"]) as process:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdin and process.stdout
+        # What it says shows that its program is loaded: before that, the first thing in its memory is the stack.
+        process.stdin.write(b"loaded\n")
+        assert process.stdout.readline() == b"loaded\n"
         with open(f"/proc/{process.pid}/maps") as maps:
             address = int(maps.readline().split("-")[0], 16)
         with open(f"/proc/{process.pid}/mem", "rb", buffering=0) as memory:
