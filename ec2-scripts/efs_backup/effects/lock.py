@@ -1,8 +1,12 @@
 """The lock of a folder label, and the heartbeat that shows it is still held.
 
 On NFS a lock is no fence: after the lease another machine gets it while the old holder's mkdir still works. Only a
-write and fsync through the locked descriptor fails then. So a thread does that every few seconds, a failed or late
-beat stops every worker, and a beat is demanded before each step that cannot be taken back.
+write and fsync through the locked descriptor fails then. So a thread does that every few seconds, and a beat is
+demanded before each step that cannot be taken back.
+
+A beat that fails, or has no answer in time, ends the run at once. Asking its workers to stop would not do: what they
+wait for in the kernel is sent again when the server can be reached, and done in what another machine has published by
+then. The kernel forgets the requests of a process that is killed.
 """
 
 from __future__ import annotations
@@ -13,14 +17,18 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import NoReturn
 
-from efs_backup.effects.stop import FENCED, StopFlag
-from efs_backup.pure.errors import BackupError, FenceError, LockedError, explain
+from efs_backup.effects.stop import StopFlag
+from efs_backup.pure.errors import BackupError, LockedError, explain
 
 BEAT_SECONDS = 4.0
-LATE_SECONDS = 30.0
-"""A lease is at least 45 seconds; a holder that could not beat for this long stops before another can have the lock."""
+LATE_SECONDS = 40.0
+"""A lease is at least 45 seconds; a holder that could not beat for this long ends before another can have the lock. A
+server that was silent for 20 is heard again after up to 33, because TCP doubles its pauses."""
+_WATCH_SECONDS = 0.5
 DEAD_HOLDER_SECONDS = 120.0
 """How long to wait for the lock of a holder whose heartbeat stands still: a dead machine's lease must run out."""
 _POLL_SECONDS = 0.25
@@ -30,15 +38,19 @@ _LINE = 128
 class Lock:
     """The exclusive lock of a folder label, as a context manager. Raises LockedError if another run holds it."""
 
-    def __init__(self, directory: int, name: str, path: str, flag: StopFlag) -> None:
-        """Prepare to lock the file `name` in a directory; `path` is what a person calls it."""
-        self._directory, self._name, self._path, self._flag = directory, name, path, flag
+    def __init__(self, directory: int, name: str, path: str, flag: StopFlag, lost: Callable[[str], NoReturn]) -> None:
+        """Prepare to lock the file `name` in a directory; `path` is what a person calls it.
+
+        `lost` ends the process and all it has started, at once, saying the line it is given. It is called from any
+        thread, while others may hang.
+        """
+        self._directory, self._name, self._path, self._flag, self._lost = directory, name, path, flag, lost
         self._descriptor = -1
         self._beats = 0
         self._last = 0.0
         self._done = threading.Event()
         self._beating = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Lock:
         """Take the lock and write the first beat. The heartbeat itself is started by `start`."""
@@ -58,8 +70,8 @@ class Lock:
     ) -> None:
         """Stop the heartbeat and let go of the lock."""
         self._done.set()
-        if self._thread:
-            self._thread.join()
+        for thread in self._threads:
+            thread.join()
         os.close(self._descriptor)
 
     @property
@@ -68,17 +80,22 @@ class Lock:
         return self._descriptor
 
     def start(self) -> None:
-        """Start the heartbeat thread (after the worker processes have been forked; until then nothing is risked)."""
+        """Start the heartbeat (after the worker processes have been forked; until then nothing is risked)."""
         self._write_beat()
-        self._thread = threading.Thread(target=self._beat_until_done, name="heartbeat", daemon=True)
-        self._thread.start()
+        for name, task in (("heartbeat", self._beat_until_done), ("watch", self._watch_until_done)):
+            self._threads.append(threading.Thread(target=task, name=name, daemon=True))
+            self._threads[-1].start()
 
     def demand(self) -> None:
-        """Beat now; raise FenceError unless the lock is still held. Called before each step that counts."""
-        if self._flag.state == FENCED or not self._beat():
-            raise FenceError(
-                f"the lock {self._path} was lost: another machine may be at work, so nothing more is written; run again"
-            )
+        """Beat now; the run ends unless the lock is still held. Called before each step that counts."""
+        with self._beating:
+            before = self._last
+            try:
+                self._write_beat()
+            except BackupError:
+                self._end()
+            if self._last - before >= LATE_SECONDS:
+                self._end()
 
     def _wait(self) -> None:
         """Take the lock, waiting only for a holder whose heartbeat stands still."""
@@ -124,20 +141,15 @@ class Lock:
             raise explain(error, self._path) from error
         self._last = time.clock_gettime(time.CLOCK_BOOTTIME)
 
-    def _beat(self) -> bool:
-        """Write one beat; tell whether it was in time. A failed or late one stops all workers for good."""
-        with self._beating:
-            before = self._last
-            try:
-                self._write_beat()
-                in_time = self._last - before < LATE_SECONDS
-            except BackupError:
-                in_time = False
-            if not in_time:
-                self._flag.raise_fenced()
-            return in_time
-
     def _beat_until_done(self) -> None:
         while not self._done.wait(BEAT_SECONDS):
-            if not self._beat():
-                return
+            self.demand()
+
+    def _watch_until_done(self) -> None:
+        """End the run when a beat is late, also one that is being written: it, and all else, may wait for ever."""
+        while not self._done.wait(_WATCH_SECONDS):
+            if time.clock_gettime(time.CLOCK_BOOTTIME) - self._last >= LATE_SECONDS:
+                self._end()
+
+    def _end(self) -> NoReturn:
+        self._lost(f"the lock {self._path} was lost: nothing more is written; run again")

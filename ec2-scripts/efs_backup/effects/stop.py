@@ -10,33 +10,21 @@ from types import FrameType
 
 from efs_backup.pure.errors import DrainedError
 
-RUNNING, DRAIN, FENCED = 0, 1, 2
-
 
 class StopFlag:
     """One byte of memory that forked processes share. Reading it costs nothing, so it is read between any two steps."""
 
     def __init__(self) -> None:
-        """Start as running."""
+        """Start as one that asks nobody to stop."""
         self._shared = mmap.mmap(-1, 1)
 
     def raise_drain(self) -> None:
-        """Ask everybody to stop in good order, unless they were already told to stop."""
-        if self._shared[0] == RUNNING:
-            self._shared[0] = DRAIN
-
-    def raise_fenced(self) -> None:
-        """Tell everybody that the lock is lost: nothing more may be written."""
-        self._shared[0] = FENCED
-
-    @property
-    def state(self) -> int:
-        """Return RUNNING, DRAIN or FENCED."""
-        return self._shared[0]
+        """Ask everybody to stop in good order."""
+        self._shared[0] = 1
 
     def check(self) -> None:
         """Raise DrainedError if the run is to stop."""
-        if self._shared[0] != RUNNING:
+        if self._shared[0]:
             raise DrainedError("stopped before the end: what is done stays, and the next run carries on from it")
 
 

@@ -188,7 +188,7 @@ def _taken_over(inode: int) -> Snapshot:
 
 
 def rotate(store: Store, journal: Journal, demand: Callable[[], None]) -> None:
-    """Do what a journal says is still to be done, and close it; `demand` raises if the lock is lost."""
+    """Do what a journal says is still to be done, and close it; `demand` does not return if the lock is lost."""
     for move in journal.moves:
         demand()
         store.move(move)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from efs_backup.effects import tree
 from efs_backup.effects.files import sync_directory, write_durably
@@ -16,7 +19,7 @@ from efs_backup.effects.manifest import Manifest, reachable, recover_progress
 from efs_backup.effects.mounts import file_system_name, mounts_below
 from efs_backup.effects.probe import probe, unfit
 from efs_backup.effects.processes import work_directory
-from efs_backup.effects.stop import FENCED, StopFlag, draining_signals
+from efs_backup.effects.stop import StopFlag, draining_signals
 from efs_backup.effects.store import Store, Survey, rotate
 from efs_backup.effects.syscalls import syncfs
 from efs_backup.flow import first_copy
@@ -44,7 +47,7 @@ from efs_backup.flow.verdicts import damaged_inodes
 from efs_backup.flow.workbench import Workbench
 from efs_backup.pure.catalog import Catalog, Snapshot
 from efs_backup.pure.compare import Rule
-from efs_backup.pure.errors import BackupError, DrainedError, FenceError, SourceError, UsageError, explain
+from efs_backup.pure.errors import NOT_DONE, BackupError, DrainedError, SourceError, UsageError, explain, one_line
 from efs_backup.pure.identity import Identity, is_another_source, same_file_system
 from efs_backup.pure.layout import COPIED, JOURNAL, LOCK, MANIFESTS, PRIVATE, PROGRESS, SPARE, STAGING, TRASH
 from efs_backup.pure.report import INCOMPLETE, SUCCESS, BackupReport
@@ -76,17 +79,18 @@ def backup(options: BackupOptions) -> BackupReport:
         resources.enter_context(draining_signals(flag))
         store = _open_label(options)
         resources.callback(store.close)
-        lock = resources.enter_context(_lock(store, flag))
+        work = Path(resources.enter_context(work_directory()))
         progress = resources.enter_context(Progress(options.progress_file))
-        run = BackupRun(options, tools, store, lock, flag, progress, resources)
-        try:
-            return run.run()
-        except DrainedError as error:
-            if flag.state == FENCED:
-                raise FenceError(
-                    f"the lock {store.shown(PRIVATE)}/{LOCK} was lost: nothing more is written; run again"
-                ) from error
-            raise
+
+        def lost(line: str) -> NoReturn:
+            """End here and now, and with this process all that it has started: without it they are killed."""
+            progress.close()
+            shutil.rmtree(work, ignore_errors=True)
+            print(f"efs-backup: {one_line(line)}", file=sys.stderr, flush=True)  # noqa: T201
+            os._exit(NOT_DONE)
+
+        lock = resources.enter_context(_lock(store, flag, lost))
+        return BackupRun(options, tools, store, lock, flag, progress, work, resources).run()
 
 
 def _open_label(options: BackupOptions) -> Store:
@@ -112,12 +116,12 @@ def _open_label(options: BackupOptions) -> Store:
     return store
 
 
-def _lock(store: Store, flag: StopFlag) -> Lock:
+def _lock(store: Store, flag: StopFlag, lost: Callable[[str], NoReturn]) -> Lock:
     try:
         private = os.open(PRIVATE, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=store.root)
     except OSError as error:
         raise explain(error, store.shown(PRIVATE)) from error
-    return Lock(private, LOCK, f"{store.shown(PRIVATE)}/{LOCK}", flag)
+    return Lock(private, LOCK, f"{store.shown(PRIVATE)}/{LOCK}", flag, lost)
 
 
 class BackupRun:
@@ -131,17 +135,17 @@ class BackupRun:
         lock: Lock,
         flag: StopFlag,
         progress: Progress,
+        work: Path,
         resources: ExitStack,
     ) -> None:
-        """Take what is needed; nothing is done yet."""
+        """Take what is needed; nothing is done yet. `work` is a private directory on this machine's disk."""
         self.options, self.tools, self.store, self.lock = options, tools, store, lock
-        self.flag, self.progress, self.resources = flag, progress, resources
+        self.flag, self.progress, self.work, self.resources = flag, progress, work, resources
         self.names = store.names
         self.total = Outcome()
         self.notes: list[str] = []
         self.started = now_iso()
         self.id = f"{self.started.replace('-', '').replace(':', '')}-{os.urandom(3).hex()}"
-        self.work = Path(resources.enter_context(work_directory()))
         self.source = tree.open_root(options.source)
         resources.callback(os.close, self.source)
         status = os.fstat(self.source)

@@ -14,7 +14,7 @@ from efs_backup.effects import processes
 from efs_backup.effects.frames import FrameWriter, key_of
 from efs_backup.effects.ledger import Ledger
 from efs_backup.effects.processes import Binding
-from efs_backup.effects.stop import DRAIN, StopFlag
+from efs_backup.effects.stop import StopFlag
 from efs_backup.flow.workbench import EARLIER
 from efs_backup.pure.errors import BackupError, DrainedError, SpaceError, ToolError
 from efs_backup.pure.fpsync import (
@@ -102,9 +102,8 @@ class Transfer:
                 if status != 0 and not self._spoke:
                     raise self._useless(status)
         except DrainedError:
-            # What was finished since the last look is not copied again by the next run. (Fenced, nothing is written.)
-            if self.flag.state == DRAIN:
-                self._tail_all()
+            # What was finished since the last look is not copied again by the next run.
+            self._tail_all()
             raise
         finally:
             self._keep_logs(log_path)

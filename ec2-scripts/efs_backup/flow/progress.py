@@ -53,6 +53,10 @@ class Progress:
     ) -> None:
         """End the phase and the bar."""
         self.end()
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
         if self._bar:
             self._bar.close()
 

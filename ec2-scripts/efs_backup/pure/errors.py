@@ -31,10 +31,6 @@ class DrainedError(BackupError):
     """The run was asked to stop (SIGTERM or SIGINT); staging stays for the next run."""
 
 
-class FenceError(BackupError):
-    """The heartbeat through the lock failed: another machine may hold it, so nothing more may be written."""
-
-
 class SpaceError(BackupError):
     """The file system written to has no space, inodes or quota left."""
 
