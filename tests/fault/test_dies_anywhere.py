@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 
 import pytest
 from tests.support.changes import content
-from tests.support.command import Pair
-from tests.support.faults import Call, Decision, supervise
+from tests.support.command import NOT_DONE, Pair, expect_one_line, finish
+from tests.support.faults import Call, Decision, ended, start_supervised, supervise
 from tests.support.history import History
 from tests.support.night import MODIFYING, Night, killed, night_of
 from tests.support.tree import assert_same, snapshot_of
@@ -128,6 +129,41 @@ def test_one_process_of_the_run_is_killed(seed: int, history: History) -> None:
             assert_same(wanted, snapshot_of(snapshot["path"]), what=f"killed a caller at {number}")
         assert finished.status in (0, 1, -9, 137), finished
     history.night()
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_a_worker_is_killed_while_it_answers(number: int, history: History) -> None:
+    """It holds the right to answer, which the others wait for: they are not waited for in turn."""
+    pair = history.pair
+    make_plain(pair.source, 800)
+    for _ in range(2):
+        history.night("--retain", "1")
+    for changed in range(400):
+        write(plain_file(pair.source, changed), content(changed, 100))
+    before = history.check()
+    answers = 0
+
+    def kill_the_answering(call: Call) -> None:
+        nonlocal answers
+        if call.path().startswith(b"pipe:") and parent_of(call.thread) == run.process.pid:
+            answers += 1
+            if answers == number:
+                os.kill(call.thread, signal.SIGKILL)
+
+    run = start_supervised(pair.arguments("backup", "--retain", "1", "--workers", "4"), ("write",), kill_the_answering)
+    with ended(run.process):
+        finished = finish(run.process, 60)
+    assert answers >= number, "it was killed"
+    if finished.status != 0:
+        expect_one_line(finished.expect(NOT_DONE), "worker process died")
+        assert pair.list() == before
+    history.night("--retain", "1")
+
+
+def parent_of(thread: int) -> int:
+    """The parent of the process that a thread belongs to."""
+    with open(f"/proc/{thread}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("PPid:"))
 
 
 def test_a_pair_that_nothing_happened_to_is_put_back_exactly() -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for_any
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -157,8 +158,15 @@ class Pool:
         _process = (bench, skills, threads)
         context = multiprocessing.get_context("fork")
         self._executor = ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(os.getpid(),))
+        others = multiprocessing.active_children()
         # With "fork" the first submission starts all workers; later there will be threads here that must not be forked.
-        self._executor.submit(_nothing).result()
+        first = self._submit(_nothing)
+        self._workers = [child for child in multiprocessing.active_children() if child not in others]
+        try:
+            first.result()
+        except BrokenProcessPool as error:
+            self._end()
+            raise _worker_died() from error
 
     def __enter__(self) -> Pool:
         """Return the pool."""
@@ -168,7 +176,32 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the workers, after what they are doing now."""
+        self._end()
+
+    def _end(self) -> None:
+        watch = threading.Thread(target=self._kill_all_if_one_was)
+        watch.start()
         self._executor.shutdown(wait=True, cancel_futures=True)
+        watch.join()
+
+    def _kill_all_if_one_was(self) -> None:
+        """While the workers end: who was killed may have held a lock that the others wait for, for ever.
+
+        (The executor sends them SIGTERM then, which they ignore, and waits for them without a limit.)
+        """
+        alive = self._workers
+        while alive:
+            wait_for_any([worker.sentinel for worker in alive])
+            alive = [worker for worker in alive if worker.is_alive()]
+            if any(worker.exitcode for worker in self._workers):
+                for worker in alive:
+                    worker.kill()
+
+    def _submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        try:
+            return self._executor.submit(call, *arguments)
+        except BrokenProcessPool as error:
+            raise _worker_died() from error
 
     def run(self, tasks: Iterable[Task], take: Callable[[Outcome], None], tick: Callable[[], None]) -> None:
         """Do tasks and all they lead to. `take` is handed each outcome, `tick` is called about twice a second.
@@ -185,7 +218,10 @@ class Pool:
                 unit = self._next_unit(source, waiting, len(flying))
                 if unit is None:
                     break
-                flying.add(self._executor.submit(_run_unit, unit))
+                try:
+                    flying.add(self._submit(_run_unit, unit))
+                except BackupError as raised:
+                    failure = raised
             if not flying:
                 break
             landed, flying = wait(flying, _TICK_SECONDS, FIRST_COMPLETED)
@@ -222,12 +258,14 @@ class Pool:
         try:
             result = future.result()
         except BrokenProcessPool:
-            return BackupError(
-                "a worker process died (was it killed for want of memory?): run again, it carries on from here"
-            )
+            return _worker_died()
         waiting.extend(result.left)
         take(result.outcome)
         return result.error
+
+
+def _worker_died() -> BackupError:
+    return BackupError("a worker process died (was it killed for want of memory?): run again, it carries on from here")
 
 
 def _nothing() -> None:
