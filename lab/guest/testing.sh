@@ -79,7 +79,7 @@ wait_until() { # SECONDS COMMAND...
     local end=$((SECONDS + $1))
     shift
     until "$@"; do
-        [ $SECONDS -lt $end ] || fail "waited in vain for: $*"
+        [ $SECONDS -lt $end ] || fail "waited in vain for: $* (the run said: $(tail -n 1 /tmp/run.stderr))"
         sleep 0.3
     done
 }
@@ -100,6 +100,14 @@ start_backup() { # CLIENT [OPTIONS]: in the background, far enough that files ar
 }
 
 started_or_over() { staged_at_least 20 || ! running "$RUN"; }
+
+start_night() { # CLIENT [OPTIONS]: in the background, far enough that there is a staging directory; it is "$RUN"
+    in_background backup "$@"
+    wait_until 120 begun_or_over
+    running "$RUN" || fail "the run was over before anything could be done to it: $(tail -n 1 /tmp/run.stderr)"
+}
+
+begun_or_over() { [ -d "$LABEL/.efs-backup/daily/staging" ] || ! running "$RUN"; }
 
 # shellcheck disable=SC2034 # the tests look at ENDED
 end_of_run() { # sets ENDED to the exit status of the run in the background

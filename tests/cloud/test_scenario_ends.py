@@ -89,7 +89,7 @@ def test_an_address_that_dns_does_not_know_is_asked_of_efs(backups: BackupStack)
     )
 
 
-@pytest.mark.parametrize("side", ["SrcEFS", "BackupEFS"])
+@pytest.mark.parametrize("side", [pytest.param("SrcEFS", marks=pytest.mark.slow), "BackupEFS"])
 def test_a_mount_that_fails(backups: BackupStack, side: str) -> None:
     file_system = backups.cloud.file_system({**backups.parameters, **backups.stack.outputs}[side])
     file_system.fail_mounts("access denied by server while mounting")
@@ -179,7 +179,7 @@ def test_no_capacity_is_told_once_after_a_quarter_of_an_hour(backups: BackupStac
     assert_next_night_succeeds(backups)
 
 
-@pytest.mark.parametrize("first", [1, 3])
+@pytest.mark.parametrize("first", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_an_instance_that_cannot_write_the_table_mails_and_keeps_the_backup(backups: BackupStack, first: int) -> None:
     write(f"{backups.source}/file", b"content")
     backups.cloud.fault(

@@ -28,8 +28,8 @@ SCENES = {
     "a night with a spare": (2, 4),
     "a night with one snapshot": (1, 3),
 }
-# Every step of the night that has everything; of the others each third, unless the deep profile is asked for.
-STRIDES = {"a night with a spare": 1}
+# Every step of the night that has everything; of the others some, unless the deep profile is asked for.
+STRIDES = {"a night with a spare": 1, "the first night": 6}
 
 
 def killed_at(night: Night, number: int) -> str | None:

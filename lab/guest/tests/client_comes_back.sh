@@ -27,8 +27,7 @@ done
 night 4 0.5
 client_remount c1
 latency c1 100
-in_background backup c1 --retain 2
-wait_until 120 test -d "$LABEL"/.efs-backup/daily/staging
+start_night c1 --retain 2
 sleep 2
 unplug c1
 expect 0 backup c2 --retain 2

@@ -2,7 +2,7 @@
 # While one client backs up, the other is refused with status 75 and one line; afterwards it may.
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
-setup 150
+setup 400
 latency c1 50
 start_backup c1
 expect 75 backup c2

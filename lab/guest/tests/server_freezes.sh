@@ -16,8 +16,7 @@ newest_is_source
 
 night 1 0.5
 latency c1 50
-in_background backup c1
-wait_until 120 test -d "$LABEL/.efs-backup/daily/staging"
+start_night c1
 server_freeze
 sleep 70
 server_thaw
