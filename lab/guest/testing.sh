@@ -27,8 +27,8 @@ agent() { # CLIENT VERB [OPTIONS]: the product on that client
     in_client "$1" python3 -m efs_backup "$2" --backup "/mnt/$1/backup" "${@:3}"
 }
 
-backup() { # CLIENT [OPTIONS]
-    agent "$1" backup --source "/mnt/$1/source" "${@:2}"
+backup() { # CLIENT [OPTIONS]: as the agent calls it, for each client knows the server by another address
+    agent "$1" backup --source "/mnt/$1/source" --source-id lab "${@:2}"
 }
 
 expect() { # STATUS COMMAND...: the command's output goes to "$OUT.stdout" and "$OUT.stderr"
