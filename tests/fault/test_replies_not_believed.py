@@ -91,6 +91,36 @@ def test_each_single_call_is_refused_and_not_done(what: str) -> None:
             number += 1 if DEEP else 5
 
 
+@pytest.mark.parametrize("part", range(4))
+def test_each_single_look_fails(part: int) -> None:
+    """An error where a file system is read is said in a line, or got over; whole snapshots all the same."""
+    asked = (*calls.LOOKING, *calls.LISTING, *calls.READING, *calls.OPENING)
+    with night_of(2, 4) as night:
+        number = 1 + part
+        while True:
+            night.put_back()
+            devices = {os.stat(path).st_dev for path in (night.pair.source, night.pair.backup)}
+            count, when = 0, ""
+
+            def decide(call: Call, number: int = number, devices: set[int] = devices) -> Decision:
+                nonlocal count, when
+                count += call.device() in devices
+                if count != number or when:
+                    return None
+                when = f"failed: {call.name} {call.path()!r} as the {count}. look"
+                return Fail(errno.EIO)
+
+            finished = supervise(night.arguments, asked, decide)
+            if count < number:
+                break
+            assert finished.status in (0, 1, 2), f"{when}: {finished}"
+            assert "Traceback" not in finished.stderr, f"{when}: {finished.stderr}"
+            assert finished.status == 0 or finished.errors or finished.report["unreadable"], f"{when}: {finished}"
+            night.check_snapshots(when)
+            night.check_next(when)
+            number += 4 if DEEP else 24
+
+
 def test_a_restore_looks_and_does_not_believe(history: History, scratch: str) -> None:
     pair = history.pair
     make_plain(pair.source, 60)

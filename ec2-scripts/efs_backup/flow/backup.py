@@ -47,7 +47,16 @@ from efs_backup.flow.verdicts import damaged_inodes
 from efs_backup.flow.workbench import Workbench
 from efs_backup.pure.catalog import Catalog, Snapshot
 from efs_backup.pure.compare import Rule
-from efs_backup.pure.errors import NOT_DONE, BackupError, DrainedError, SourceError, UsageError, explain, one_line
+from efs_backup.pure.errors import (
+    NOT_DONE,
+    BackupError,
+    DrainedError,
+    SourceError,
+    UsageError,
+    explain,
+    one_line,
+    place_of,
+)
 from efs_backup.pure.identity import Identity, is_another_source, same_file_system
 from efs_backup.pure.layout import COPIED, JOURNAL, LOCK, MANIFESTS, PRIVATE, PROGRESS, SPARE, STAGING, TRASH
 from efs_backup.pure.report import INCOMPLETE, SUCCESS, BackupReport
@@ -381,7 +390,7 @@ class BackupRun:
                     Path(self.options.log_directory) if self.options.log_directory else None,
                 ).run(ledger, sparse)  # fmt: skip
         except OSError as error:
-            raise explain(error, error.filename or finished) from error
+            raise explain(error, place_of(error, finished)) from error
 
     # compare
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from efs_backup import __version__
-from efs_backup.pure.errors import CALLERS_MISTAKE, DONE, NOT_DONE, BackupError, explain, one_line
+from efs_backup.pure.errors import CALLERS_MISTAKE, DONE, NOT_DONE, BackupError, explain, one_line, place_of
 from efs_backup.pure.layout import checked_interval, checked_label
 from efs_backup.pure.retention import checked_retain
 
@@ -241,9 +240,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
     except OSError as error:
         # Where something could be done about it it has been handled; a person is owed one line all the same.
-        where = (
-            os.fsdecode(error.filename) if error.filename else "a file of this machine (is TMPDIR or /dev/shm full?)"
-        )
-        print(f"efs-backup: {explain(error, where)}", file=sys.stderr)  # noqa: T201
+        print(f"efs-backup: {_explained(error, words.backup)}", file=sys.stderr)  # noqa: T201
         return NOT_DONE
     return status
+
+
+def _explained(error: OSError, backup: str) -> BackupError:
+    if isinstance(error.filename, int):
+        # A descriptor: what is listed or looked at by one is a directory of the backup.
+        return BackupError(one_line(f"cannot read a directory under {backup}: {error.strerror}"))
+    return explain(error, place_of(error, "a file of this machine (is TMPDIR or /dev/shm full?)"))

@@ -111,8 +111,7 @@ def _compare(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
         try:
             source = tree.retried(lambda: tree.open_directory(bench.source, task.path))
             resources.callback(os.close, source)
-            other_mount = _is_other_mount(bench, task.path, source)
-            seen = None if other_mount else _look_at_source(source)
+            seen = tree.retried(lambda: _look_at_source(bench, task.path, source))
         except OSError as error:
             _unopened(bench, task, error, outcome)
             return
@@ -265,9 +264,12 @@ def _is_other_mount(bench: Workbench, path: str, source: int) -> bool:
     return path in bench.trees.other_mounts or os.fstat(source).st_dev != bench.trees.source_device
 
 
-def _look_at_source(source: int) -> _Source:
+def _look_at_source(bench: Workbench, path: str, source: int) -> _Source | None:
+    """Return what the source has in a directory, None where another file system is mounted there."""
+    if _is_other_mount(bench, path, source):
+        return None
     before = _directory_attributes(source, DIRECTORY_XATTRS if has_xattrs(source) else 0)
-    listing = tree.retried(lambda: list_directory(source, attributes_of, BUCKET_ENTRIES))
+    listing = list_directory(source, attributes_of, BUCKET_ENTRIES)
     for name in list(listing.failed):
         _look_again(source, name, listing)
     return _Source(before, listing, set())

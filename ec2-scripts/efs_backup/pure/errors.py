@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 DONE, NOT_DONE, CALLERS_MISTAKE, BUSY = 0, 1, 2, 75
 
@@ -51,6 +52,11 @@ def one_line(text: str) -> str:
     """Return text with everything that would break or hide a line of a log replaced by escapes."""
     escaped = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in escaped)
+
+
+def place_of(error: OSError, otherwise: str) -> str:
+    """Return the path an error is about, `otherwise` where it has none or only a descriptor."""
+    return os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else otherwise
 
 
 def explain(error: OSError, path: str) -> BackupError:
