@@ -11,6 +11,7 @@ import os
 import pytest
 from tests.support import calls
 from tests.support.changes import content
+from tests.support.command import DONE, NOT_DONE
 from tests.support.faults import Call, Decision, DoAndFail, Fail, supervise
 from tests.support.history import History
 from tests.support.night import Numbered, at, night_of
@@ -133,3 +134,33 @@ def test_a_restore_looks_and_does_not_believe(history: History, scratch: str) ->
 
     supervise(pair.arguments("restore", "--to", scratch), tuple(errors), decide).expect(0)
     assert_same(snapshot_of(pair.source), snapshot_of(scratch))
+
+
+@pytest.mark.parametrize(("times", "status"), [(1, DONE), (1000, NOT_DONE)])
+@pytest.mark.parametrize("side", ["the live tree", "the snapshot"])
+def test_a_restore_with_delete_that_cannot_look_at_a_name(side: str, times: int, status: int, history: History) -> None:
+    """It is looked at again; if that does not help the name stays as it is, and is named."""
+    pair = history.pair
+    make_plain(pair.source, 60)
+    history.night()
+    wanted = snapshot_of(pair.source)
+    write(f"{pair.source}/000/surplus", b"only here")
+    if side == "the snapshot":
+        os.unlink(plain_file(pair.source, 0))
+    name = b"surplus" if side == "the live tree" else os.fsencode(os.path.basename(plain_file(pair.source, 0)))
+    device = os.stat(pair.source if side == "the live tree" else pair.backup).st_dev
+    failed = 0
+
+    def decide(call: Call) -> Decision:
+        nonlocal failed
+        if call.file_name() != name or call.device() != device or failed == times:
+            return None
+        failed += 1
+        return Fail(errno.EIO)
+
+    finished = supervise(pair.arguments("restore", "--delete"), (*calls.LOOKING, *calls.OPENING), decide).expect(status)
+    if status == DONE:
+        assert_same(wanted, snapshot_of(pair.source))
+    else:
+        assert [os.path.basename(path) for path in finished.paths("failed")] == [name]
+        assert os.path.exists(f"{pair.source}/000/surplus") == (side == "the live tree")

@@ -111,6 +111,34 @@ def list_directory(
     return listing
 
 
+def list_retried(
+    descriptor: int, look: Callable[[os.stat_result], tuple[int, ...]] = attributes_of, limit: int | None = None
+) -> Listing:
+    """Return the same, after errors that may pass were tried again, for the whole and for each name."""
+    listing = retried(lambda: list_directory(descriptor, look, limit))
+    for name in list(listing.failed):
+        look_again(descriptor, name, listing, look)
+    return listing
+
+
+def look_again(
+    descriptor: int, name: str, listing: Listing, look: Callable[[os.stat_result], tuple[int, ...]] = attributes_of
+) -> None:
+    """Try again, with pauses, for a name that a listing has failed to look at; what is there joins the listing."""
+    try:
+        entry = status_again(descriptor, name)
+    except FileNotFoundError:
+        del listing.failed[name]
+    except OSError as error:
+        listing.failed[name] = error.errno or errno.EIO
+    else:
+        del listing.failed[name]
+        if is_directory(entry.st_mode):
+            listing.directories.append(name)
+        else:
+            listing.files[name] = look(entry)
+
+
 def list_names(descriptor: int) -> tuple[list[str], list[str]]:
     """Return (names of non-directories, names of directories) of a huge directory, without their attributes."""
     files: list[str] = []
@@ -135,7 +163,7 @@ def status(descriptor: int, name: str) -> os.stat_result:
 
 
 def status_again(descriptor: int, name: str) -> os.stat_result:
-    """Return the lstat of a name in a directory of the source; errors that may pass are tried again."""
+    """Return the lstat of a name in a directory; errors that may pass are tried again."""
     return retried(lambda: status(descriptor, name))
 
 

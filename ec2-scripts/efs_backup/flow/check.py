@@ -10,7 +10,7 @@ from efs_backup.effects import tree
 from efs_backup.effects.copy import SourceReadError, VanishedError, read_detail
 from efs_backup.effects.manifest import Manifest
 from efs_backup.effects.stop import StopFlag
-from efs_backup.effects.tree import directory, list_directory
+from efs_backup.effects.tree import directory, list_retried
 from efs_backup.flow.entry import checksum_of
 from efs_backup.flow.task import Checking, CheckTask, Outcome
 from efs_backup.pure.block import PackedBlock
@@ -46,7 +46,7 @@ def check_directory(bench: CheckBench, task: CheckTask, outcome: Outcome) -> Non
         outcome.mismatches.append((task.path, f"the directory cannot be opened: {error.strerror}"))
         return
     try:
-        listing = list_directory(descriptor)
+        listing = list_retried(descriptor)
         _check_directory_itself(descriptor, head, task.path, outcome)
         recorded: set[str] = set()
         for block in _blocks(bench, task.path, head):

@@ -44,7 +44,6 @@ from efs_backup.pure.records import (
     Attributes,
     Image,
     Record,
-    attributes,
     attributes_of,
     copied_record,
     image_of,
@@ -269,26 +268,8 @@ def _look_at_source(bench: Workbench, path: str, source: int) -> _Source | None:
     if _is_other_mount(bench, path, source):
         return None
     before = _directory_attributes(source, DIRECTORY_XATTRS if has_xattrs(source) else 0)
-    listing = list_directory(source, attributes_of, BUCKET_ENTRIES)
-    for name in list(listing.failed):
-        _look_again(source, name, listing)
+    listing = tree.list_retried(source, attributes_of, BUCKET_ENTRIES)
     return _Source(before, listing, set())
-
-
-def _look_again(source: int, name: str, listing: Listing) -> None:
-    """Try once more, with pauses, for the attributes of a name that a listing could not give."""
-    try:
-        entry = attributes(tree.status_again(source, name))
-    except FileNotFoundError:
-        del listing.failed[name]
-    except OSError as error:
-        listing.failed[name] = error.errno or errno.EIO
-    else:
-        del listing.failed[name]
-        if tree.is_directory(entry.mode):
-            listing.directories.append(name)
-        else:
-            listing.files[name] = entry
 
 
 def _directory_attributes(descriptor: int, flags: int) -> DirectoryAttributes:
@@ -500,7 +481,7 @@ def _confirm_gone(
 def _is_there(here: Here, name: str, listing: Listing) -> bool:
     """Look a name up that a listing did not have; if it is there after all, it joins the listing."""
     listing.failed[name] = errno.ENOENT
-    _look_again(here.source, name, listing)
+    tree.look_again(here.source, name, listing)
     return name in listing.files or name in listing.directories or name in listing.failed
 
 

@@ -19,7 +19,7 @@ from efs_backup.effects.copy import SourceReadError, VanishedError, read_detail
 from efs_backup.effects.frames import FrameReader
 from efs_backup.effects.manifest import Manifest
 from efs_backup.effects.stop import StopFlag
-from efs_backup.effects.tree import Listing, list_directory
+from efs_backup.effects.tree import Listing, list_retried
 from efs_backup.flow.entry import checksum_of
 from efs_backup.flow.task import Outcome, RestoreGroupTask, RestoreTask, Restoring, SettleTask
 from efs_backup.flow.workbench import finished_files
@@ -113,9 +113,12 @@ def restore_directory(bench: RestoreBench, task: RestoreTask, outcome: Outcome) 
         place = _open(bench, task, outcome, resources)
         if place is None:
             return
-        listing = list_directory(place.snapshot)
+        listing = list_retried(place.snapshot)
         records = bench.records(task.path, listing)
-        there = list_directory(place.target) if place.target >= 0 else Listing()
+        there = list_retried(place.target) if place.target >= 0 else Listing()
+        for name, number in listing.failed.items():
+            if name not in records and (task.only is None or name in task.only):
+                place.fail(name, f"it cannot be looked at in the snapshot: {os.strerror(number)}")
         _drop_left_overs(place, there, records)
         if bench.trees.delete and task.only is None:
             _delete_surplus(place, there, listing)
@@ -160,12 +163,14 @@ def _delete_surplus(place: _Place, there: Listing, listing: Listing) -> None:
     spared, all_spared = place.bench.spared(place.path)
     if all_spared:
         return
-    wanted = {*listing.files, *listing.directories, *spared}
+    wanted = {*listing.files, *listing.directories, *listing.failed, *spared}
     for name in sorted({*there.files, *there.directories} - wanted):
         _delete(place, name)
         there.files.pop(name, None)
         if name in there.directories:
             there.directories.remove(name)
+    for name in there.failed.keys() - wanted:
+        place.fail(name, f"it cannot be looked at in the live tree, so it stays: {os.strerror(there.failed[name])}")
 
 
 def _delete(place: _Place, name: str) -> None:

@@ -13,7 +13,7 @@ from efs_backup.effects.frames import FrameReader
 from efs_backup.effects.manifest import Manifest
 from efs_backup.effects.mounts import is_on_network, silly_renames
 from efs_backup.effects.stop import StopFlag
-from efs_backup.effects.tree import PASS, READ, directory, list_directory, open_root
+from efs_backup.effects.tree import PASS, READ, directory, list_retried, open_root
 from efs_backup.flow.task import Trees
 from efs_backup.pure.errors import SourceError
 from efs_backup.pure.fpsync import CopiedFile, parse_line
@@ -84,7 +84,7 @@ class Workbench:
             return None
         try:
             with directory(self.base, path) as descriptor:
-                listing = list_directory(descriptor)
+                listing = list_retried(descriptor)
         except (FileNotFoundError, NotADirectoryError):
             return None
         shared = self.trees.shared_in_base
