@@ -7,6 +7,7 @@
 #   client_mount NAME [MOUNT OPTIONS]    mount both exports at /mnt/NAME/source and /mnt/NAME/backup, caches cold
 #   client_umount NAME
 #   latency NAME MILLISECONDS            there and back
+#   upload NAME KBIT                     how much the client can send in a second, at most, until the next `latency`
 #   unplug NAME / plug NAME               take the client off the network, and put it back
 #   server_restart                       the server forgets all it held in memory
 #   server_freeze / server_thaw          the server answers nobody; then it does again
@@ -118,6 +119,7 @@ latency() {
     DELAY[$1]=$2
     _link "$1" "$2" 0%
 }
+upload() { tc -n "$1" qdisc change dev eth0 root netem limit 100000 delay "$((DELAY[$1] * 1000 / 2))us" rate "${2}kbit"; }
 unplug() { _link "$1" "${DELAY[$1]:-0}" 100%; }
 plug() { _link "$1" "${DELAY[$1]:-0}" 0%; }
 

@@ -4,7 +4,8 @@ On NFS a lock is no fence: after the lease another machine gets it while the old
 write and fsync through the locked descriptor fails then. So a thread does that every few seconds, and a beat is
 demanded before each step that cannot be taken back.
 
-A beat that fails, or has no answer in time, ends the run at once. Asking its workers to stop would not do: what they
+A beat that fails ends the run at once, and so does a server that answers neither it nor anything else for long (where
+much is being written a beat may wait; each answer renews the lease). Asking the workers to stop would not do: what they
 wait for in the kernel is sent again when the server can be reached, and done in what another machine has published by
 then. The kernel forgets the requests of a process that is killed.
 """
@@ -21,13 +22,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NoReturn
 
+from efs_backup.effects.mounts import NETWORK_TYPES, answers, mount_of
 from efs_backup.effects.stop import StopFlag
-from efs_backup.pure.errors import BackupError, LockedError, explain
+from efs_backup.pure.errors import BackupError, LockedError, SpaceError, explain
 
 BEAT_SECONDS = 4.0
 LATE_SECONDS = 40.0
-"""A lease is at least 45 seconds; a holder that could not beat for this long ends before another can have the lock. A
-server that was silent for 20 is heard again after up to 33, because TCP doubles its pauses."""
+"""A lease is at least 45 seconds; a holder that has heard nothing for this long ends before another can have the lock.
+A server that was silent for 20 is heard again after up to 33, because TCP doubles its pauses."""
 _WATCH_SECONDS = 0.5
 DEAD_HOLDER_SECONDS = 120.0
 """How long to wait for the lock of a holder whose heartbeat stands still: a dead machine's lease must run out."""
@@ -41,8 +43,8 @@ class Lock:
     def __init__(self, directory: int, name: str, path: str, flag: StopFlag, lost: Callable[[str], NoReturn]) -> None:
         """Prepare to lock the file `name` in a directory; `path` is what a person calls it.
 
-        `lost` ends the process and all it has started, at once, saying the line it is given. It is called from any
-        thread, while others may hang.
+        `lost` ends the process and all it has started, at once, saying the line it is given. It is called when the lock
+        is lost or cannot be written, from any thread, while others may hang.
         """
         self._directory, self._name, self._path, self._flag, self._lost = directory, name, path, flag, lost
         self._descriptor = -1
@@ -51,6 +53,7 @@ class Lock:
         self._done = threading.Event()
         self._beating = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._nfs: str | None = None
 
     def __enter__(self) -> Lock:
         """Take the lock and write the first beat. The heartbeat itself is started by `start`."""
@@ -82,6 +85,8 @@ class Lock:
     def start(self) -> None:
         """Start the heartbeat (after the worker processes have been forked; until then nothing is risked)."""
         self._write_beat()
+        mount = mount_of(os.path.dirname(self._path))
+        self._nfs = mount.point if mount.kind in NETWORK_TYPES else None
         for name, task in (("heartbeat", self._beat_until_done), ("watch", self._watch_until_done)):
             self._threads.append(threading.Thread(target=task, name=name, daemon=True))
             self._threads[-1].start()
@@ -89,12 +94,11 @@ class Lock:
     def demand(self) -> None:
         """Beat now; the run ends unless the lock is still held. Called before each step that counts."""
         with self._beating:
-            before = self._last
             try:
                 self._write_beat()
+            except SpaceError as error:
+                self._lost(str(error))
             except BackupError:
-                self._end()
-            if self._last - before >= LATE_SECONDS:
                 self._end()
 
     def _wait(self) -> None:
@@ -139,17 +143,30 @@ class Lock:
             os.fsync(self._descriptor)
         except OSError as error:
             raise explain(error, self._path) from error
-        self._last = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._last = _now()
 
     def _beat_until_done(self) -> None:
         while not self._done.wait(BEAT_SECONDS):
             self.demand()
 
     def _watch_until_done(self) -> None:
-        """End the run when a beat is late, also one that is being written: it, and all else, may wait for ever."""
+        """End the run when nothing was heard for too long, while a beat, like all else, may wait for ever."""
+        answered: int | None = None
+        heard = looked = _now()
         while not self._done.wait(_WATCH_SECONDS):
-            if time.clock_gettime(time.CLOCK_BOOTTIME) - self._last >= LATE_SECONDS:
+            if _now() - self._last < 2 * BEAT_SECONDS:
+                continue
+            now, count = _now(), answers(self._nfs) if self._nfs else None
+            if count != answered:
+                answered, heard = count, looked
+            if now - max(self._last, heard) >= LATE_SECONDS:
                 self._end()
+            looked = now
 
     def _end(self) -> NoReturn:
         self._lost(f"the lock {self._path} was lost: nothing more is written; run again")
+
+
+def _now() -> float:
+    """Return the seconds since boot, those included in which the machine was suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,4 +1,4 @@
-"""What is mounted where, from /proc/self/mountinfo (man 5 proc)."""
+"""What is mounted where, and how it is used, from /proc/self/mountinfo (man 5 proc) and mountstats."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import NamedTuple
 NETWORK_TYPES = frozenset({"nfs", "nfs4"})
 _SILLY_RENAMES = 22
 """Where the line of events (its own name is word 0) has them."""
+_RECEIVED = 8
+"""Where the line of a transport (its own name is word 0) over TCP has how many answers came."""
 
 
 class Mount(NamedTuple):
@@ -63,6 +65,24 @@ def silly_renames() -> int | None:
         text = lines.read()
     counted = [int(line.split()[_SILLY_RENAMES]) for line in text.splitlines() if line.startswith("\tevents:")]
     return sum(counted) if counted and len(counted) == text.count(" statvers=1.1\n") else None
+
+
+def answers(point: str) -> int | None:
+    """Return how many answers have come from the server of the NFS mount at a point, None if none is mounted there.
+
+    Field 8 of each `xprt` in /proc/self/mountstats (nfs-utils, statvers 1.1). Reading it asks no server.
+    """
+    received: int | None = None
+    there = False
+    with open("/proc/self/mountstats", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            if line.startswith("device "):
+                mounted = line.partition(" mounted on ")[2].partition(" with fstype ")[0]
+                there = _unescape(mounted) == point and " statvers=1.1" in line
+                received = 0 if there else received
+            elif there and line.startswith("\txprt:\ttcp "):
+                received = (received or 0) + int(line.split()[_RECEIVED])
+    return received
 
 
 def _parse(line: str) -> Mount:
