@@ -5,10 +5,10 @@
 . /job/lab/testing.sh
 setup 20
 for number in 1 2 3 4 5 6 7 8; do
-    head -c 2500000 /dev/urandom >"$SERVER/source/large$number"
+    head -c 800000 /dev/urandom >"$SERVER/source/large$number"
 done
 latency c1 2
-upload c1 1000
+upload c1 300
 in_background backup c1
 last='' since=$SECONDS longest=0
 while running "$RUN"; do
