@@ -22,6 +22,7 @@ class Metrics:
         """Emit at the times that ``now`` tells."""
         self._account, self._region, self._now = account, region, now
         self._next = self._next_queues = 0.0
+        self._measured: set[str] = set()
 
     def put(self, namespace: str, name: str, value: float, unit: str, dimensions: dict[str, str]) -> None:
         """Emit one data point, now."""
@@ -40,13 +41,25 @@ class Metrics:
         return None
 
     def fire(self, now: float) -> None:
-        """Emit the metrics of queues that hold messages every five minutes, the others every hour."""
+        """Emit the metrics of queues that hold messages every five minutes, the others every hour.
+
+        Those of a new resource come at once: the clock may be about to move past what asks for them.
+        """
         if now >= self._next_queues:
             self._next_queues = now + QUEUE_SECONDS
             self.emit_queues()
-        if now >= self._next:
-            self._next = now + EMIT_SECONDS
+        names = self._names()
+        if now >= self._next or names != self._measured:
+            self._next, self._measured = now + EMIT_SECONDS, names
             self.emit()
+
+    def _names(self) -> set[str]:
+        """Return what the resources are called whose metrics are emitted from time to time."""
+        return {
+            *efs_backends[self._account][self._region].file_systems_by_id,
+            *s3_backends[self._account]["aws"].buckets,
+            *dynamodb_backends[self._account][self._region].tables,
+        }
 
     def emit_queues(self) -> None:
         """Emit how many messages wait, for each queue that has any."""
