@@ -1,6 +1,5 @@
 #!/bin/bash
-# So little can be written in a second that heartbeats wait behind large files for longer than a run may hear nothing. But
-# it hears answers, each of which renews its lease: it goes on.
+# So little can be written in a second that heartbeats wait behind large files, for some twenty seconds: the run goes on.
 # shellcheck source=lab/guest/testing.sh
 . /job/lab/testing.sh
 setup 20
@@ -19,6 +18,6 @@ while running "$RUN"; do
 done
 echo "the longest wait for a heartbeat was $longest seconds"
 end_of_run
-[ $longest -gt 45 ] || fail "that is too short to show anything"
+[ $longest -gt 8 ] || fail "that is too short to show anything"
 [ $ENDED = 0 ] || fail "exit $ENDED after a wait of $longest seconds: $(tail -n 1 /tmp/run.stderr)"
 newest_is_source
