@@ -164,3 +164,19 @@ def test_a_restore_with_delete_that_cannot_look_at_a_name(side: str, times: int,
     else:
         assert [os.path.basename(path) for path in finished.paths("failed")] == [name]
         assert os.path.exists(f"{pair.source}/000/surplus") == (side == "the live tree")
+
+
+def test_a_verify_that_cannot_look_at_a_name_says_so(history: History) -> None:
+    """It is not called missing: nobody knows."""
+    pair = history.pair
+    make_plain(pair.source, 60)
+    history.night()
+    device, name = os.stat(pair.backup).st_dev, os.fsencode(os.path.basename(plain_file(pair.source, 0)))
+
+    def decide(call: Call) -> Decision:
+        return Fail(errno.EIO) if call.file_name() == name and call.device() == device else None
+
+    arguments = [word for word in pair.arguments("verify") if word not in ("--json", b"--json")]
+    finished = supervise(arguments, calls.LOOKING, decide).expect(NOT_DONE)
+    assert "cannot be looked at" in str(finished.stdout)
+    assert "missing" not in str(finished.stdout)

@@ -55,6 +55,10 @@ def check_directory(bench: CheckBench, task: CheckTask, outcome: Outcome) -> Non
             read_before = _read_before(bench, task.path, records)
             for name, record in records.items():
                 bench.flag.check()
+                if name in listing.failed:
+                    why = f"it cannot be looked at: {os.strerror(listing.failed[name])}"
+                    outcome.mismatches.append((join(task.path, name), why))
+                    continue
                 _check_entry(
                     bench, descriptor, task.path, name, record, listing.files.get(name), name in read_before, outcome
                 )

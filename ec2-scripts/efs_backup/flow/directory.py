@@ -110,7 +110,7 @@ def _compare(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
         try:
             source = tree.retried(lambda: tree.open_directory(bench.source, task.path))
             resources.callback(os.close, source)
-            seen = tree.retried(lambda: _look_at_source(bench, task.path, source))
+            seen = _look_at_source(bench, task.path, source)
         except OSError as error:
             _unopened(bench, task, error, outcome)
             return
@@ -265,9 +265,10 @@ def _is_other_mount(bench: Workbench, path: str, source: int) -> bool:
 
 def _look_at_source(bench: Workbench, path: str, source: int) -> _Source | None:
     """Return what the source has in a directory, None where another file system is mounted there."""
-    if _is_other_mount(bench, path, source):
+    if tree.retried(lambda: _is_other_mount(bench, path, source)):
         return None
-    before = _directory_attributes(source, DIRECTORY_XATTRS if has_xattrs(source) else 0)
+    flags = DIRECTORY_XATTRS if has_xattrs(source) else 0
+    before = tree.retried(lambda: _directory_attributes(source, flags))
     listing = tree.list_retried(source, attributes_of, BUCKET_ENTRIES)
     return _Source(before, listing, set())
 
