@@ -122,6 +122,31 @@ def test_each_single_look_fails(part: int) -> None:
             number += 4 if DEEP else 24
 
 
+@pytest.mark.parametrize(("times", "status"), [(1, DONE), (1000, NOT_DONE)])
+@pytest.mark.parametrize("what", ["a surplus name in staging", "the manifest of the base"])
+def test_a_look_at_what_is_the_engines_own_fails(what: str, times: int, status: int) -> None:
+    """It is looked at again; if that does not help the run ends with a line. It is never taken for absent."""
+    with night_of(2, 4) as night:
+        newest = night.before[0]
+        failed = 0
+
+        def decide(call: Call) -> Decision:
+            nonlocal failed
+            surplus = b"/staging/b/new-" in call.path()
+            meant = surplus if what.startswith("a surplus") else call.file_name().startswith(newest.encode())
+            if not meant or failed == times:
+                return None
+            failed += 1
+            return Fail(errno.EIO)
+
+        finished = supervise(night.arguments, calls.LOOKING, decide).expect(status)
+        assert failed
+        assert status == DONE or len(finished.errors) == 1
+        ids = night.check_snapshots(what)
+        assert (ids == night.before) == bool(status)
+        night.check_next(what)
+
+
 def test_a_restore_looks_and_does_not_believe(history: History, scratch: str) -> None:
     pair = history.pair
     make_plain(pair.source, 60)
@@ -180,3 +205,38 @@ def test_a_verify_that_cannot_look_at_a_name_says_so(history: History) -> None:
     finished = supervise(arguments, calls.LOOKING, decide).expect(NOT_DONE)
     assert "cannot be looked at" in str(finished.stdout)
     assert "missing" not in str(finished.stdout)
+
+
+@pytest.mark.parametrize("verb", ["backup", "list", "verify", "restore"])
+@pytest.mark.parametrize("option", ["--source", "--backup", "the label"])
+def test_a_directory_given_that_cannot_be_looked_at(option: str, verb: str, history: History) -> None:
+    """It is not called missing, nor is it taken for empty."""
+    pair = history.pair
+    make_plain(pair.source, 20)
+    history.night()
+    given = pair.folder if option == "the label" else pair.source if option == "--source" else pair.backup
+
+    def decide(call: Call) -> Decision:
+        return Fail(errno.EIO) if call.path() == os.fsencode(given) else None
+
+    finished = supervise(pair.arguments(verb), calls.LOOKING, decide)
+    if finished.status == NOT_DONE:
+        assert len(finished.errors) == 1 and "Input/output error" in finished.errors[0]
+    else:
+        assert finished.status == DONE
+        assert b"id" in finished.stdout
+        history.check() if verb != "backup" else pair.verify()
+
+
+def test_a_verify_that_cannot_look_at_a_surplus_name_says_so(history: History) -> None:
+    pair = history.pair
+    make_plain(pair.source, 60)
+    history.night()
+    write(f"{pair.snapshot()}/000/surplus", b"not in the manifest")
+    device = os.stat(pair.backup).st_dev
+
+    def decide(call: Call) -> Decision:
+        return Fail(errno.EIO) if call.file_name() == b"surplus" and call.device() == device else None
+
+    finished = supervise(pair.arguments("verify"), calls.LOOKING, decide).expect(NOT_DONE)
+    assert "surplus" in str(finished.report["mismatches"])

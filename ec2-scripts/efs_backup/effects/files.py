@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from efs_backup.effects.tree import retried
 from efs_backup.pure.errors import explain
 
 
@@ -42,6 +43,15 @@ def sync_directory(directory: int, path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def exists(path: str) -> bool:
+    """Tell whether something has this path; raise OSError where that cannot be looked up, for then nobody knows."""
+    try:
+        retried(lambda: os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def read_text(directory: int, path: str) -> str | None:

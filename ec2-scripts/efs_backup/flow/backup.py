@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from efs_backup.effects import tree
-from efs_backup.effects.files import sync_directory, write_durably
+from efs_backup.effects.files import exists, sync_directory, write_durably
 from efs_backup.effects.frames import FrameWriter, key_of
 from efs_backup.effects.ledger import Ledger
 from efs_backup.effects.lock import Lock
@@ -216,7 +216,7 @@ class BackupRun:
         if base is None or not base.snapshot.has_manifest:
             return None
         path = self.store.shown(self.names.manifest(base.snapshot.id))
-        if not os.path.exists(path):
+        if not exists(path):
             self.notes.append(f"the manifest of {base.path} is lost: attributes decide what has changed")
             return None
         manifest = Manifest(path, path)
@@ -320,7 +320,7 @@ class BackupRun:
             rule=rule,
             base=path(base.path) if base else None,
             base_manifest=path(self.names.manifest(base.snapshot.id)) if base and manifest else None,
-            spare_manifest=spare_manifest if spare_manifest and os.path.exists(spare_manifest) else None,
+            spare_manifest=spare_manifest if spare_manifest and exists(spare_manifest) else None,
             progress=known,
             copied=str(self.work / "copied") if base is None else None,
             other_mounts=frozenset(mounts_below(self.options.source)),
@@ -357,11 +357,11 @@ class BackupRun:
         pool.run([ScanTask("")], self._scan_taker(ledger, sparse), self._tell)
         files, count = self.total.scanned, self.total.scanned_bytes
         finished = self.store.shown(self.names.own(COPIED))
-        earlier = os.path.getsize(finished) if os.path.exists(finished) else 0
+        earlier = os.path.getsize(finished) if exists(finished) else 0
         if files:
             self.progress.begin("transfer", files, count)
             self._transfer(trees, ledger, sparse, finished, files)
-        if os.path.exists(finished):
+        if exists(finished):
             assert trees.copied is not None
             first_copy.index_of_finished(Path(finished), Path(trees.copied), earlier)
 

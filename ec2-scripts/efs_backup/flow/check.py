@@ -64,7 +64,7 @@ def check_directory(bench: CheckBench, task: CheckTask, outcome: Outcome) -> Non
                 )
             if bench.source >= 0:
                 _compare_with_source(bench, task.path, records, outcome)
-        for name in sorted({*listing.files, *listing.directories} - recorded - set(head.directories)):
+        for name in sorted({*listing.files, *listing.directories, *listing.failed} - recorded - set(head.directories)):
             outcome.mismatches.append((join(task.path, name), "it is not in the manifest"))
         for name in head.directories:
             if name in listing.directories:

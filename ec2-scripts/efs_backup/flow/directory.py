@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from efs_backup.effects import tree
 from efs_backup.effects.copy import SETTLED_NS, entry_has_xattrs, has_xattrs, read_detail
-from efs_backup.effects.tree import GONE, Listing, list_directory
+from efs_backup.effects.tree import GONE, Listing
 from efs_backup.flow.entry import ChangedUnderneath, Here, carried, carry_out, carry_over
 from efs_backup.flow.task import BlockResult, DirectoryTask, Mode, Outcome
 from efs_backup.flow.workbench import Workbench
@@ -360,11 +360,16 @@ def _looks(source: int, names: list[str]) -> tuple[dict[str, tuple[int, ...]], d
 
 
 def _images(staging: int, names: list[str]) -> dict[str, tuple[int, ...]]:
-    return {name: image_of(os.stat(name, dir_fd=staging, follow_symlinks=False)) for name in names}
+    return {name: image_of(tree.status_again(staging, name)) for name in names}
 
 
 def _staged(here: Here) -> Listing:
-    return list_directory(here.staging, image_of)
+    """Return what staging has in this directory. What cannot be looked at ends the run: it may be what must go."""
+    listing = tree.list_retried(here.staging, image_of)
+    for name, number in listing.failed.items():
+        path = f"{here.bench.trees.staging}/{here.shown(name)}"
+        raise BackupError(one_line(f"{path} cannot be looked at: {os.strerror(number)}"))
+    return listing
 
 
 def _source_is_unchanged(here: Here, base: PackedBlock, seen: _Source) -> bool:

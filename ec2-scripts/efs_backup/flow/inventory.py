@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from efs_backup.effects.files import exists
 from efs_backup.effects.store import Store
 from efs_backup.flow.options import demand_directory
 from efs_backup.flow.verdicts import read_verdict
@@ -57,7 +58,7 @@ class Inventory(NamedTuple):
 def inventory(backup: str, label: str, interval: str) -> Inventory:
     """Return what is published, right also in the middle of a rotation that was cut off; nothing is changed."""
     demand_directory(backup, "--backup")
-    if not os.path.lexists(os.path.join(backup, label)):
+    if not exists(os.path.join(backup, label)):
         return Inventory(interval, [])
     store = Store(backup, label, interval)
     try:

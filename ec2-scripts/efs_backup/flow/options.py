@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from efs_backup.effects import tree
 from efs_backup.effects.mounts import is_on_network
-from efs_backup.pure.errors import UsageError
+from efs_backup.pure.errors import BackupError, UsageError, one_line
 
 _NETWORK_WORKERS = 64
 _MOST_PROCESSES = 4
@@ -43,8 +44,14 @@ def demand_root() -> None:
 
 
 def demand_directory(path: str, option: str) -> str:
-    """Return the path if it is a directory."""
-    if not os.path.isdir(path):
+    """Return the path if it is a directory; raise UsageError if not, BackupError if nobody knows."""
+    try:
+        status = tree.retried(lambda: os.stat(path))
+    except OSError as error:
+        if error.errno in tree.RETRIED:
+            raise BackupError(one_line(f"{option} {path!r} cannot be looked at: {error.strerror}")) from error
+        status = None
+    if status is None or not tree.is_directory(status.st_mode):
         raise UsageError(f"{option} {path!r} is not a directory: give one that exists (is the file system mounted?)")
     return path
 

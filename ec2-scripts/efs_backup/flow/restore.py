@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from efs_backup.effects import tree
+from efs_backup.effects.files import exists
 from efs_backup.effects.frames import key_of
 from efs_backup.effects.ledger import Ledger
 from efs_backup.effects.manifest import Manifest
@@ -150,7 +151,7 @@ def restore(options: RestoreOptions) -> RestoreReport:
 
 def _demand_target(to: str, label: str) -> None:
     """Raise UsageError unless a directory can be restored into; it, but not its parent, may be missing."""
-    demand_directory(to if os.path.lexists(to) else os.path.dirname(os.path.abspath(to)), "--to (or its parent)")
+    demand_directory(to if exists(to) else os.path.dirname(os.path.abspath(to)), "--to (or its parent)")
     demand_outside(to, label)
 
 
@@ -238,7 +239,7 @@ class _Restore:
         wanted = [p for p in self.options.subdirectory.split("/") if p]
         for path in self.options.paths:
             self._demand_no_link(wanted, path)
-        if not os.path.isdir(self.root):
+        if not exists(self.root):
             if self.options.dry_run:
                 return None
             parent, name = os.path.split(os.path.abspath(self.root))
@@ -268,7 +269,7 @@ class _Restore:
 
     def _demand_no_link(self, wanted: list[str], path: str) -> None:
         """Raise BackupError if a directory on the way to a path is something else in the live tree."""
-        if not os.path.isdir(self.root):
+        if not exists(self.root):
             return
         parts = [*wanted, *path.split("/")[:-1]]
         at = tree.open_root(self.root)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from efs_backup.effects import tree
+from efs_backup.effects.files import exists
 from efs_backup.effects.store import Store, Survey
 from efs_backup.pure.catalog import Snapshot
 from efs_backup.pure.errors import BackupError, UsageError
@@ -103,7 +104,7 @@ def _open(store: Store, path: str, snapshot: Snapshot) -> int | None:
 def _manifest(store: Store, survey: Survey, snapshot: Snapshot) -> str | None:
     """Return the path of a snapshot's manifest; before its rotation has ended it still lies at `progress`."""
     path = store.shown(store.names.manifest(snapshot.id))
-    if os.path.exists(path):
+    if exists(path):
         return path
     if survey.journal is not None and survey.journal.manifest == snapshot.id:
         return store.shown(store.names.own(PROGRESS))

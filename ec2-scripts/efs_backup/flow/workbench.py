@@ -9,6 +9,7 @@ import time
 import zlib
 from contextlib import AbstractContextManager
 
+from efs_backup.effects.files import exists
 from efs_backup.effects.frames import FrameReader
 from efs_backup.effects.manifest import Manifest
 from efs_backup.effects.mounts import is_on_network, silly_renames
@@ -58,7 +59,7 @@ class Workbench:
         if path is None or self._copied is not None:
             return self._copied
         with self._opening:
-            if self._copied is None and os.path.exists(path):
+            if self._copied is None and exists(path):
                 self._copied = FrameReader(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
             return self._copied
 
