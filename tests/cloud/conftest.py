@@ -6,20 +6,21 @@ from typing import Protocol
 import pytest
 from localcloud import LocalCloud
 from localcloud.solution import BackupStack, Edit, Release, Solution
+from tests.cloud.clouds import fresh_cloud
 from tests.support.release import Built
 
 
 @pytest.fixture
 def cloud() -> Iterator[LocalCloud]:
     """A fresh local cloud; problems it saw fail the test."""
-    with LocalCloud() as running:
+    with fresh_cloud() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def shared_cloud() -> Iterator[LocalCloud]:
     """A local cloud for several tests that do not disturb each other."""
-    with LocalCloud() as running:
+    with fresh_cloud() as running:
         yield running
 
 
@@ -32,7 +33,7 @@ def release(built: Built) -> Release:
 @pytest.fixture(scope="module")
 def solution(release: Release) -> Iterator[Solution]:
     """The release in a local cloud that the scenarios of a module share, one stack after the other."""
-    with LocalCloud() as running:
+    with fresh_cloud() as running:
         yield Solution(running, release)
 
 

@@ -18,6 +18,7 @@ from deployment.parameters import declared
 from deployment.release import PROJECT, RESTORE
 from localcloud import LocalCloud
 from localcloud.solution import BackupStack, Release, Solution
+from tests.cloud.clouds import fresh_cloud
 from tests.cloud.deployment import BAD_USE, DONE, NOT_DONE, Deployment, Link, PublishedRelease, deployed, parsed
 from tests.support.release import Built
 from tests.support.tree import assert_same, snapshot_of
@@ -31,7 +32,7 @@ Parameters = dict[str, str]
 @pytest.fixture(scope="module")
 def solution(built: Built) -> Iterator[Solution]:
     """A release, published as a person does, a network and a source."""
-    with LocalCloud() as running:
+    with fresh_cloud() as running:
         read = Release.read(built.directory)
         yield Solution(running, PublishedRelease(read.bucket, read.templates, read.assets, built.directory))
 
@@ -204,7 +205,7 @@ def test_a_person_is_asked_for_what_is_missing_until_it_can_be(
 
 def test_an_update_keeps_what_it_is_not_told(built: Built, name: str) -> None:
     """In a cloud of its own: what becomes of the stack is beyond the local cloud, which says so."""
-    with LocalCloud() as cloud:
+    with fresh_cloud() as cloud:
         read = Release.read(built.directory)
         solution = Solution(cloud, PublishedRelease(read.bucket, read.templates, read.assets, built.directory))
         given = {"SrcEFS": solution.source.id, "VpcId": solution.vpc, "Subnets": ",".join(solution.subnets)}

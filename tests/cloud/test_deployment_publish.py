@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from deployment.parameters import declared, regions
 from deployment.release import BACKUP, PROJECT, RESTORE, TEMPLATES
 from localcloud import LocalCloud
+from tests.cloud.clouds import fresh_cloud
 from tests.cloud.deployment import BAD_USE, DONE, NOT_DONE, Deployment, parsed, readme
 from tests.support.release import Built, build_release, checkout
 
@@ -24,7 +25,7 @@ LINK = re.compile(r"https://\S+?#/stacks/create/review\?[^\s)]+")
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[LocalCloud]:
-    with LocalCloud() as running:
+    with fresh_cloud() as running:
         yield running
 
 
