@@ -16,7 +16,7 @@ import pytest
 from tests.support import calls
 from tests.support.changes import content
 from tests.support.command import NOT_DONE, Pair, command_line, environment, finish, start
-from tests.support.faults import Call, Supervised, descendants, ended, start_supervised, wait_until
+from tests.support.faults import Call, Supervised, descendants, ended, start_supervised, supervise, wait_until
 from tests.support.history import History
 from tests.support.tree import assert_same, inodes_of, snapshot_of
 from tests.support.zoo import OLD_NS, make_plain, plain_file, write
@@ -45,27 +45,27 @@ def slow_first_backup(pair: Pair, notice: Callable[[Call], None] = lambda call: 
     return start_supervised(pair.arguments("backup"), calls.MODIFYING + calls.OPENING, decide)
 
 
-def command_names(process: int) -> set[str]:
-    """The names of the programs below a process."""
-    names = set()
-    for each in descendants(process):
-        try:
-            with open(f"/proc/{each}/comm") as file:
-                names.add(file.read().strip())
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return names
+def command_name(thread: int) -> str:
+    """The name of the program that a thread, which waits for its call's answer, belongs to."""
+    with open(f"/proc/{thread}/comm") as file:
+        return file.read().strip()
 
 
 def test_the_first_backup_is_moved_by_fpsync(history: History) -> None:
-    make_plain(history.pair.source, FILES)
-    process, seen = start(*history.pair.arguments("backup")), set[str]()
-    with ended(process):
-        while process.poll() is None and not {"fpart", "rsync"} <= seen:
-            seen |= command_names(process.pid)
-            time.sleep(0.002)
-        finish(process).expect(0)
-    assert {"fpart", "rsync"} <= seen
+    pair = history.pair
+    make_plain(pair.source, FILES)
+    listing, writing = set[str](), set[str]()
+    source, backup = os.stat(pair.source).st_dev, os.stat(pair.backup).st_dev
+
+    def decide(call: Call) -> None:
+        if call.name in calls.LISTING and call.device() == source:
+            listing.add(command_name(call.thread))
+        elif call.modifies and call.file_name().startswith(b"file-") and call.device() == backup:
+            writing.add(command_name(call.thread))
+
+    supervise(pair.arguments("backup"), calls.LISTING + calls.MODIFYING + calls.OPENING, decide).expect(0)
+    assert "fpart" in listing
+    assert writing == {"rsync"}
 
 
 @pytest.mark.parametrize("copied", [5, 100, 900])
