@@ -13,7 +13,6 @@ import socket
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,10 +75,10 @@ class VirtualInstance(Instance):
         """Write the disks that it boots with."""
         efs = self.directory / "efs"
         efs.mkdir(parents=True)
-        for tree in self._file_systems():
+        for tree in self.setting.file_systems.directories():
             _tar("--format=posix", "--sparse", "-cf", str(efs / f"{tree.name}.tar"), "-C", str(tree), ".")
         hosts, commands = self.directory / "hosts", self.directory / "aws.tar"
-        hosts.write_text(f"127.0.0.1 localhost {self.host_name}\n{self.setting.hosts()}")
+        hosts.write_text(f"127.0.0.1 localhost {self.host_name}\n{self.setting.file_systems.hosts()}")
         pack_command_line(commands)
         words = f"{self.setting.port} {self.moto.private_ip_address}"
         script = f'#!/bin/sh\nexec /job/lab/boot/instance.sh "$1" {words}\n'
@@ -131,16 +130,12 @@ class VirtualInstance(Instance):
         if work.unpack(self.directory / "results.disk", results) != 0:
             return
         _tar("-xf", str(results / "log.tar"), "-C", str(logs))
-        for tree in self._file_systems():
+        for tree in self.setting.file_systems.directories():
             after = tree.with_suffix(".new")
             after.mkdir()
             _tar("--numeric-owner", "-xpf", str(results / f"efs/{tree.name}.tar"), "-C", str(after))
             shutil.rmtree(tree)
             after.rename(tree)
-
-    def _file_systems(self) -> Iterator[Path]:
-        """Yield the directories of the cloud's file systems."""
-        return (self.setting.directory / "file-systems").glob("fs-*")
 
 
 def pack_command_line(archive: Path) -> None:

@@ -51,7 +51,7 @@ class Cloud:
         self.functions = Functions(place, self.clock, self.identities, self.problems, self.metrics)
         self.events = Events(account, region, self.clock, self.problems, self.functions.enqueue)
         self.file_systems = FileSystems(account, region, directory / "file-systems")
-        setting = Setting(directory, port, region, account, self.identities, self.file_systems.hosts)
+        setting = Setting(directory, port, region, account, self.identities, self.file_systems)
         self.instances = Instances(setting, instance)
         self.groups = Groups(account, region, self.clock, self.instances, self.events.emit, self.problems)
         self.commands = Commands(account, region, self.instances, self.problems)

@@ -78,6 +78,12 @@ class FileSystems:
         path.mkdir(mode=0o755, exist_ok=True)
         return path
 
+    def directories(self) -> list[Path]:
+        """Return the directories of all file systems, also of those that nobody has mounted yet."""
+        return [
+            self.path(file_system) for file_system in list(efs_backends[self.account][self.region].file_systems_by_id)
+        ]
+
     def hosts(self) -> str:
         """Return the names and addresses of all mount targets, as lines of /etc/hosts."""
         lines = []

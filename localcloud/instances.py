@@ -13,7 +13,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +23,7 @@ from moto.iam.models import iam_backends
 
 from localcloud import clock, metadata, namespaces
 from localcloud.clock import iso
+from localcloud.filesystems import FileSystems
 from localcloud.identities import Identities, Identity
 from localcloud.patching import replace
 
@@ -48,7 +48,7 @@ class Setting:
     region: str
     account: str
     identities: Identities
-    hosts: Callable[[], str]
+    file_systems: FileSystems
     packages: set[str] = field(default_factory=lambda: {"mount.efs", "mount.nfs4", "mount.nfs"})
 
     @property
@@ -177,7 +177,7 @@ class Instance:
             (upper / name).mkdir(parents=True, exist_ok=True)
         (self.directory / "work").mkdir()
         (upper / "etc/hostname").write_text(self.host_name.split(".")[0] + "\n")
-        (upper / "etc/hosts").write_text(f"127.0.0.1 localhost {self.host_name}\n{self.setting.hosts()}")
+        (upper / "etc/hosts").write_text(f"127.0.0.1 localhost {self.host_name}\n{self.setting.file_systems.hosts()}")
         (upper / "etc/resolv.conf").write_text("# no name server: names are in /etc/hosts\n")
         (upper / "etc/localcloud-endpoint").write_text(self.setting.endpoint + "\n")
         environment = "".join(f"{name}={value}\n" for name, value in self._environment().items())

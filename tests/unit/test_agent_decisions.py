@@ -160,6 +160,7 @@ def test_the_plain_clients_options_are_the_recommended_ones() -> None:
     ("said", "again", "why"),
     [
         ("mount.nfs4: Connection timed out", True, "could not be mounted: mount.nfs4: Connection timed out."),
+        ("mount.nfs4: Network is unreachable", True, "could not be mounted: mount.nfs4: Network is unreachable."),
         ("a\nmount.nfs4: access denied by server", False, "could not be mounted: mount.nfs4: access denied by server."),
         (
             "mounting failed, reason given by server: No such file or directory",

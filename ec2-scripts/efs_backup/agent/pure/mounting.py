@@ -8,7 +8,10 @@ from dataclasses import dataclass
 NFS_OPTIONS = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport"
 """What Amazon EFS recommends for the plain NFS client (its user guide, "NFS mount settings")."""
 
-_WAITS = ("timed out", "timeout", "resource temporarily unavailable", "connection refused", "no route to host")
+_WAITS = (
+    "timed out", "timeout", "resource temporarily unavailable", "connection refused", "no route to host",
+    "network is unreachable", "temporary failure in name resolution",
+)  # fmt: skip
 _NO_DIRECTORY = "no such file or directory"
 
 
