@@ -12,7 +12,7 @@ import pytest
 from tests.support import calls
 from tests.support.changes import content, overwrite
 from tests.support.command import BAD_USE, DONE, NOT_DONE, Finished, Pair, expect_one_line, finish
-from tests.support.faults import ended, slowly, start_supervised, wait_until
+from tests.support.faults import KILL, Call, Decision, ended, slowly, start_supervised, supervise, wait_until
 from tests.support.history import History
 from tests.support.tree import Tree, assert_same, below, inodes_of, snapshot_of
 from tests.support.zoo import OLD_NS, make_plain, make_zoo, plain_file, write
@@ -473,3 +473,83 @@ def test_restore_twice_changes_nothing_the_second_time(history: History) -> None
     assert again["created"] == again["replaced"] == again["deleted"] == []
     assert inodes_of(history.pair.source) == before
     assert history.pair.run("list").status == DONE
+
+
+def spoil_flat(source: str) -> None:
+    """Spoil that directory in most ways: gone, overwritten, another mode, a directory or a link in a file's place."""
+    directory = f"{source}/flat"
+    for number in range(0, 200, 2):
+        name = f"{directory}/{number:03}"
+        if number % 10 == 0:
+            overwrite(name, number)
+        elif number % 10 == 2:
+            os.chmod(name, 0o604)
+        else:
+            os.unlink(name)
+        if number % 10 == 4:
+            os.mkdir(name)
+        elif number % 10 == 6:
+            os.symlink("nowhere", name)
+    write(f"{directory}/004/only here", b"kept or deleted")
+    write(f"{directory}/surplus", b"kept or deleted")
+    os.unlink(f"{directory}/second name")
+
+
+def make_flat(source: str) -> None:
+    """A directory of 200 files, some of which have second names in it and outside of it."""
+    os.mkdir(f"{source}/flat")
+    for number in range(200):
+        write(f"{source}/flat/{number:03}", content(number, number), mtime_ns=OLD_NS + number)
+    os.link(f"{source}/flat/000", f"{source}/flat/second name")
+    os.link(f"{source}/flat/008", f"{source}/outside")
+    os.utime(f"{source}/flat", ns=(OLD_NS, OLD_NS))
+
+
+@pytest.mark.parametrize("workers", ["1", "8"])
+def test_a_large_directory_comes_back_in_parts(workers: str, history: History) -> None:
+    pair = history.pair
+    make_flat(pair.source)
+    history.night()
+    wanted = snapshot_of(pair.source)
+    spoil_flat(pair.source)
+    options = ("--delete", "--workers", workers)
+    told = pair.restore(*options, "--dry-run").report
+    done = restored(history, *options).report
+    assert_same(wanted, snapshot_of(pair.source))
+    for what in ("created", "replaced", "deleted", "unchanged", "failed"):
+        assert told[what] == done[what], what
+    assert pair.restore(*options).report["unchanged"] == 202
+
+
+def test_what_is_only_in_a_large_directory_stays(history: History) -> None:
+    pair = history.pair
+    make_flat(pair.source)
+    history.night()
+    wanted = snapshot_of(pair.source)
+    spoil_flat(pair.source)
+    (aside,) = restored(history).report["set_aside"].values()
+    found = snapshot_of(pair.source)
+    extra = {b"flat/surplus", os.fsencode(aside), os.fsencode(aside) + b"/only here"}
+    assert extra == set(found) - set(wanted)
+    assert_same(wanted, {path: entry for path, entry in found.items() if path not in extra})
+
+
+@pytest.mark.parametrize("copied", [1, 20, 90])
+def test_a_large_directory_whose_restore_is_killed_comes_back_the_next_time(copied: int, history: History) -> None:
+    pair = history.pair
+    make_flat(pair.source)
+    history.night()
+    wanted = snapshot_of(pair.source)
+    spoil_flat(pair.source)
+    device, renamed = os.stat(pair.source).st_dev, 0
+
+    def decide(call: Call) -> Decision:
+        nonlocal renamed
+        renamed += call.device() == device
+        return KILL if renamed == copied else None
+
+    supervise(pair.arguments("restore", "--delete", "--workers", "8"), calls.RENAMING, decide, contained=True)
+    assert renamed == copied
+    history.check()
+    restored(history, "--delete")
+    assert_same(wanted, snapshot_of(pair.source))

@@ -21,7 +21,15 @@ from efs_backup.effects.manifest import Manifest
 from efs_backup.effects.stop import StopFlag
 from efs_backup.effects.tree import Listing, list_retried
 from efs_backup.flow.entry import checksum_of
-from efs_backup.flow.task import Outcome, RestoreGroupTask, RestoreTask, Restoring, SettleTask
+from efs_backup.flow.task import (
+    Outcome,
+    RestoreEntry,
+    RestoreGroupTask,
+    RestorePartTask,
+    RestoreTask,
+    Restoring,
+    SettleTask,
+)
 from efs_backup.flow.workbench import finished_files
 from efs_backup.pure.errors import BackupError, explain
 from efs_backup.pure.fpsync import CopiedFile
@@ -38,6 +46,8 @@ from efs_backup.pure.records import (
 )
 
 _TEMPORARY = ".efs-backup-restore-"
+_PART = 16
+"""So many names are restored one after the other; where there are more, such parts are restored side by side."""
 _LEFT_OVER = re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{16}")
 
 
@@ -110,7 +120,7 @@ def restore_directory(bench: RestoreBench, task: RestoreTask, outcome: Outcome) 
     """Restore one directory, without its subdirectories, which follow."""
     bench.flag.check()
     with ExitStack() as resources:
-        place = _open(bench, task, outcome, resources)
+        place = _open(bench, task.path, task.missing, outcome, resources)
         if place is None:
             return
         listing = list_retried(place.snapshot)
@@ -122,31 +132,74 @@ def restore_directory(bench: RestoreBench, task: RestoreTask, outcome: Outcome) 
         _drop_left_overs(place, there, records)
         if bench.trees.delete and task.only is None:
             _delete_surplus(place, there, listing)
-        copied = bench.copied(task.path)
-        for name, record in records.items():
-            bench.flag.check()
-            if task.only is None or name in task.only:
-                _restore_entry(place, name, record, there, copied.get(name))
+        wanted = {name: record for name, record in records.items() if task.only is None or name in task.only}
+        in_parts = _restore_entries(place, task, wanted, there)
         _restore_subdirectories(place, task, listing, there)
-        if task.only is None:
+        if task.only is None and in_parts:
+            outcome.in_parts.append(task.path)
+        elif task.only is None:
             _apply_attributes(place)
     outcome.directories += 1
 
 
-def _open(bench: RestoreBench, task: RestoreTask, outcome: Outcome, resources: ExitStack) -> _Place | None:
-    snapshot = resources.enter_context(tree.directory(bench.snapshot, task.path))
+def restore_part(bench: RestoreBench, task: RestorePartTask, outcome: Outcome) -> None:
+    """Restore some names of a directory."""
+    with ExitStack() as resources:
+        place = _open(bench, task.path, task.missing, outcome, resources)
+        if place is not None:
+            for entry in task.entries:
+                bench.flag.check()
+                _restore_entry(place, entry)
+
+
+def _restore_entries(place: _Place, task: RestoreTask, records: dict[str, Record], there: Listing) -> bool:
+    """Restore what is no directory; return whether some of it is left to tasks of its own.
+
+    That is done where there is much to read or write: over a network each name waits for its own answers.
+    """
+    copied = place.bench.copied(task.path)
+    slow: list[RestoreEntry] = []
+    for name, record in records.items():
+        place.bench.flag.check()
+        entry = _entry(place, name, record, there, copied.get(name))
+        if _is_right_at_a_glance(place, entry):
+            _restore_entry(place, entry)
+        else:
+            slow.append(entry)
+    if len(slow) > _PART:
+        parts = (tuple(slow[start : start + _PART]) for start in range(0, len(slow), _PART))
+        place.outcome.tasks.extend(RestorePartTask(task.path, task.missing, part) for part in parts)
+        return True
+    for entry in slow:
+        place.bench.flag.check()
+        _restore_entry(place, entry)
+    return False
+
+
+def _entry(place: _Place, name: str, record: Record, there: Listing, copied: CopiedFile | None) -> RestoreEntry:
+    in_the_way = name in there.directories
+    if in_the_way:
+        _clear_directory(place, name, there)
+    look = there.files.get(name)
+    live = Attributes._make(look) if look is not None else None
+    claimed = copied.checksum if copied is not None and live is not None and live.nlink == 1 else b""
+    return RestoreEntry(name, record, live, claimed, in_the_way)
+
+
+def _open(bench: RestoreBench, path: str, missing: bool, outcome: Outcome, resources: ExitStack) -> _Place | None:
+    snapshot = resources.enter_context(tree.directory(bench.snapshot, path))
     target = -1
-    if not task.missing:
+    if not missing:
         try:
-            target = tree.open_directory(bench.target, task.path)
+            target = tree.open_directory(bench.target, path)
         except OSError as error:
-            outcome.failed.append((task.path, f"it cannot be entered in the live tree: {error.strerror}"))
+            outcome.failed.append((path, f"it cannot be entered in the live tree: {error.strerror}"))
             return None
         resources.callback(os.close, target)
         if os.fstat(target).st_dev != bench.trees.target_device:
-            outcome.other_mounts.append(task.path)
+            outcome.other_mounts.append(path)
             return None
-    return _Place(bench, task.path, snapshot, target, outcome)
+    return _Place(bench, path, snapshot, target, outcome)
 
 
 def _drop_left_overs(place: _Place, there: Listing, records: dict[str, Record]) -> None:
@@ -213,16 +266,13 @@ def _remove_one(place: _Place, at: str) -> None:
             place.fail(at, f"it could not be removed: {error.strerror}")
 
 
-def _restore_entry(place: _Place, name: str, record: Record, there: Listing, copied: CopiedFile | None) -> None:
+def _restore_entry(place: _Place, entry: RestoreEntry) -> None:
     """Restore one non-directory; a name of several of its inode is left to its group if it is not right already."""
+    name, record, live = entry.name, entry.record, entry.live
     outcome = place.outcome
     outcome.scanned += 1
     outcome.scanned_bytes += record.size if is_regular(record.mode) else 0
-    stood_in_place = name in there.directories
-    if stood_in_place:
-        _clear_directory(place, name, there)
-    live = there.files.get(name)
-    right = live is not None and _is_right(place, name, record, Attributes._make(live), copied)
+    right = live is not None and _is_right(place, entry, live)
     if right and place.bench.trees.copied:
         # The directory was empty before fpsync moved the bulk into it.
         outcome.created.append(place.shown(name))
@@ -230,14 +280,14 @@ def _restore_entry(place: _Place, name: str, record: Record, there: Listing, cop
         outcome.bytes_transferred += record.size if is_regular(record.mode) else 0
         outcome.kept -= 1
     if record.nlink > 1:
-        ino = live[6] if live is not None and right else 0
+        ino = live.ino if live is not None and right else 0
         outcome.sightings.append(Sighting(record.bino, place.path, name, 0, 1, right, ino))
         outcome.kept += right
         return
     if right:
         outcome.kept += 1
     else:
-        _put(place, name, record, live is not None or stood_in_place)
+        _put(place, name, record, live is not None or entry.in_the_way)
 
 
 def _clear_directory(place: _Place, name: str, there: Listing) -> None:
@@ -269,19 +319,29 @@ def _shortened(name: str) -> str:
     return os.fsdecode(os.fsencode(name)[:220])
 
 
-def _is_right(place: _Place, name: str, record: Record, live: Attributes, copied: CopiedFile | None) -> bool:
+def _is_right_at_a_glance(place: _Place, entry: RestoreEntry) -> bool:
+    """Tell whether the live tree is known to have what the snapshot has, with nothing to be read."""
+    record, live = entry.record, entry.live
+    if live is None or live[:KEPT_FIELDS] != record[:KEPT_FIELDS]:
+        return False
+    if place.bench.trees.same_file_system and (live.ctime_ns, live.ino) == (record.ctime_ns, record.ino):
+        return True
+    return is_regular(record.mode) and bool(entry.claimed) and entry.claimed == record.checksum
+
+
+def _is_right(place: _Place, entry: RestoreEntry, live: Attributes) -> bool:
     """Tell whether the live tree has what the snapshot has. Equal size and mtime is not equal: content is compared."""
+    name, record, bench = entry.name, entry.record, place.bench
     if live[:KEPT_FIELDS] != record[:KEPT_FIELDS]:
         return False
-    bench = place.bench
-    if bench.trees.same_file_system and (live.ctime_ns, live.ino) == (record.ctime_ns, record.ino):
+    if _is_right_at_a_glance(place, entry):
         return True
     try:
         if not is_regular(record.mode):
             return read_detail(place.target, name, live) == _detail(place, name, record)
         checksum = record.checksum or checksum_of(place.snapshot, name, bench.flag.check)
-        if copied is not None and live.nlink == 1:
-            return copied.checksum == checksum
+        if entry.claimed:
+            return entry.claimed == checksum
         return checksum_of(place.target, name, bench.flag.check) == checksum
     except (OSError, SourceReadError, VanishedError):
         # Whatever cannot be read is not what the snapshot has; putting it back says what is wrong if that fails too.
@@ -417,7 +477,7 @@ def _place_of(bench: RestoreBench, member: Sighting, outcome: Outcome, resources
             resources.enter_context(tree.directory(bench.target, member.directory))
         except OSError:
             missing = True
-    return _open(bench, RestoreTask(member.directory, missing=missing), outcome, resources)
+    return _open(bench, member.directory, missing, outcome, resources)
 
 
 def _record(bench: RestoreBench, place: _Place, name: str) -> Record:
@@ -454,9 +514,9 @@ def _follow(first: _Place, leader: Sighting, place: _Place, member: Sighting) ->
 
 
 def settle_directory(bench: RestoreBench, task: SettleTask, outcome: Outcome) -> None:
-    """Give a directory in which names were linked the attributes of the snapshot's."""
+    """Give a directory that is done but for its own attributes those of the snapshot's."""
     with ExitStack() as resources:
-        place = _open(bench, RestoreTask(task.path), outcome, resources)
+        place = _open(bench, task.path, False, outcome, resources)
         if place is not None:
             place.touched = True
             _apply_attributes(place)

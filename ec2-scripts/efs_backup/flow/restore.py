@@ -23,10 +23,19 @@ from efs_backup.flow import first_copy
 from efs_backup.flow.options import demand_apart, demand_directory, demand_outside, demand_root, workers_for
 from efs_backup.flow.pool import Pool, Skills
 from efs_backup.flow.progress import Progress
-from efs_backup.flow.reinstate import RestoreBench, restore_directory, restore_group, settle_directory
+from efs_backup.flow.reinstate import RestoreBench, restore_directory, restore_group, restore_part, settle_directory
 from efs_backup.flow.scan import scan_directory
 from efs_backup.flow.snapshots import Held, held
-from efs_backup.flow.task import Outcome, RestoreGroupTask, RestoreTask, Restoring, ScanTask, SettleTask, Trees
+from efs_backup.flow.task import (
+    Outcome,
+    RestoreGroupTask,
+    RestorePartTask,
+    RestoreTask,
+    Restoring,
+    ScanTask,
+    SettleTask,
+    Trees,
+)
 from efs_backup.flow.workbench import Workbench
 from efs_backup.pure.errors import BackupError, UsageError, explain
 from efs_backup.pure.layout import join
@@ -35,6 +44,7 @@ from efs_backup.pure.report import duration, named, size
 
 _SKILLS: Skills = {
     RestoreTask: restore_directory,
+    RestorePartTask: restore_part,
     RestoreGroupTask: restore_group,
     SettleTask: settle_directory,
 }
@@ -406,8 +416,8 @@ class _Restore:
         self.progress.update(self.total.scanned, self.total.scanned_bytes)
 
     def _unite(self, pool: Pool) -> None:
-        """Bring groups of hard links back, then see to the directories their names were made in."""
-        touched: set[str] = set()
+        """Bring groups of hard links back, then see to the directories that are not done before that."""
+        touched: set[str] = set(self.total.in_parts)
 
         def tasks() -> Iterator[RestoreGroupTask]:
             for members in self.ledger.groups():
