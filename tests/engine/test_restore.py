@@ -553,3 +553,26 @@ def test_a_large_directory_whose_restore_is_killed_comes_back_the_next_time(copi
     history.check()
     restored(history, "--delete")
     assert_same(wanted, snapshot_of(pair.source))
+
+
+def test_a_restore_that_is_killed_leaves_no_large_directory_closed(history: History) -> None:
+    """A new directory is closed until it has its attributes, and not until the whole restore is over."""
+    pair = history.pair
+    make_flat(pair.source)
+    write(f"{pair.source}/beside", b"so that fpsync has no part in it")
+    os.chown(f"{pair.source}/flat", 4711, 4712)
+    history.night()
+    wanted = snapshot_of(pair.source)
+    shutil.rmtree(f"{pair.source}/flat")
+    device, renamed = os.stat(pair.source).st_dev, 0
+
+    def decide(call: Call) -> Decision:
+        nonlocal renamed
+        renamed += call.device() == device
+        return KILL if renamed == 100 else None
+
+    supervise(pair.arguments("restore", "--workers", "8"), calls.RENAMING, decide, contained=True)
+    left = os.stat(f"{pair.source}/flat")
+    assert (stat.S_IMODE(left.st_mode), left.st_uid, left.st_gid) == (0o755, 4711, 4712)
+    restored(history)
+    assert_same(wanted, snapshot_of(pair.source))

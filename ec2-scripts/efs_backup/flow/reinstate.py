@@ -135,10 +135,10 @@ def restore_directory(bench: RestoreBench, task: RestoreTask, outcome: Outcome) 
         wanted = {name: record for name, record in records.items() if task.only is None or name in task.only}
         in_parts = _restore_entries(place, task, wanted, there)
         _restore_subdirectories(place, task, listing, there)
-        if task.only is None and in_parts:
-            outcome.in_parts.append(task.path)
-        elif task.only is None:
+        if task.only is None:
+            # Where parts follow it is done again; now, so that a restore that is cut off leaves no directory closed.
             _apply_attributes(place)
+            outcome.in_parts.extend([task.path] if in_parts else [])
     outcome.directories += 1
 
 
@@ -161,7 +161,10 @@ def _restore_entries(place: _Place, task: RestoreTask, records: dict[str, Record
     slow: list[RestoreEntry] = []
     for name, record in records.items():
         place.bench.flag.check()
-        entry = _entry(place, name, record, there, copied.get(name))
+        in_the_way = name in there.directories
+        if in_the_way:
+            _clear_directory(place, name, there)
+        entry = _entry(name, record, there, copied.get(name), in_the_way)
         if _is_right_at_a_glance(place, entry):
             _restore_entry(place, entry)
         else:
@@ -176,10 +179,7 @@ def _restore_entries(place: _Place, task: RestoreTask, records: dict[str, Record
     return False
 
 
-def _entry(place: _Place, name: str, record: Record, there: Listing, copied: CopiedFile | None) -> RestoreEntry:
-    in_the_way = name in there.directories
-    if in_the_way:
-        _clear_directory(place, name, there)
+def _entry(name: str, record: Record, there: Listing, copied: CopiedFile | None, in_the_way: bool) -> RestoreEntry:
     look = there.files.get(name)
     live = Attributes._make(look) if look is not None else None
     claimed = copied.checksum if copied is not None and live is not None and live.nlink == 1 else b""
