@@ -1,6 +1,6 @@
 """Two invocations at once: whatever the second does between any two calls of the first, the end is the same.
 
-Each second place is tried, every one with the deep profile; which ones is another for each pair of events.
+Each fourth place is tried, every one with the deep profile; which ones is another for each pair of events.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.unit.functions.test_orchestrator_faults import (
     stop_without_an_instance,
 )
 
-STRIDE = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 2
+STRIDE = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 4
 Event = dict[str, Any]
 Begin = Callable[[Cloud], Event]
 
