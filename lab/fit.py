@@ -33,12 +33,10 @@ def nights(measures: Mapping[Scenario, Sequence[Measure]], latency: int, retain:
 def terms(scenario: Scenario, retain: int) -> tuple[float, ...]:
     """Return 1, the directories, how many of them are likely to have changed in the `retain` + 1 nights since the spare
     was the newest snapshot, and how many names have.
-
-    A night changes a part of the files, adds and removes half as many and sets the mode of a quarter as many.
     """
     directories = len(tree.directories(scenario.files))
-    changed = scenario.files * scenario.rate * 2.25 * (retain + 1)
-    return 1.0, float(directories), directories * (1 - (1 - 1 / directories) ** changed), changed
+    changed = sum(tree.changes(scenario.files, scenario.rate)) * (retain + 1)
+    return 1.0, float(directories), directories * (1 - (1 - 1 / directories) ** changed), float(changed)
 
 
 def solve(measured: Sequence[Night]) -> list[float]:

@@ -55,11 +55,17 @@ def present(root: Path) -> list[list[Path]]:
     return [[Path(path) for path in sorted(found, key=lambda path: path.split("/"))] for found in (directories, files)]
 
 
+def changes(files: int, rate: float) -> tuple[int, int, int, int]:
+    """Return how many of a tree's files a night changes, adds, removes and gives another mode."""
+    changed, added, removed, modes = (round(files * rate * part) for part in (1, 0.5, 0.5, 0.25))
+    return changed, added, removed, modes
+
+
 def night(root: Path, number: int, rate: float) -> None:
     """Change `rate` of the files, add and remove half as many, and set the mode of a quarter as many."""
     chance = random.Random(f"{SEED} night {number}")  # noqa: S311 the same tree for all
     places, files = present(root)
-    changed, added, removed, modes = (round(len(files) * rate * part) for part in (1, 0.5, 0.5, 0.25))
+    changed, added, removed, modes = changes(len(files), rate)
     chosen = chance.sample(files, changed + removed + modes)
     for path in chosen[:changed]:
         write(path, f"{path.relative_to(root)} {number}", number)

@@ -127,6 +127,10 @@ def test_the_fit_finds_what_a_night_is_made_of() -> None:
     assert "8,000 | 5.00%" in fit.markdown(nights)
 
 
+def test_a_night_too_small_to_change_anything_has_only_directories() -> None:
+    assert fit.terms(table.Scenario(500, 0.001), 7) == (1.0, 13.0, 0.0, 0.0)
+
+
 def test_virtual_time_is_one_processor_that_skips_idle_time(tmp_path: Path) -> None:
     kept = image.Image(tmp_path / "root", tmp_path / "kernel", tmp_path / "initrd")
     virtual = machine.qemu_command(kept, machine.Clock.VIRTUAL, tmp_path)
