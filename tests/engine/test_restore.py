@@ -534,6 +534,19 @@ def test_what_is_only_in_a_large_directory_stays(history: History) -> None:
     assert_same(wanted, {path: entry for path, entry in found.items() if path not in extra})
 
 
+def restore_killed_at(pair: Pair, number: int, *options: str) -> None:
+    """Restore in eight threads; all of it dies before its ``number``-th rename in the live tree."""
+    device, renamed = os.stat(pair.source).st_dev, 0
+
+    def decide(call: Call) -> Decision:
+        nonlocal renamed
+        renamed += call.device() == device
+        return KILL if renamed == number else None
+
+    supervise(pair.arguments("restore", "--workers", "8", *options), calls.RENAMING, decide, contained=True)
+    assert renamed == number
+
+
 @pytest.mark.parametrize("copied", [1, 20, 90])
 def test_a_large_directory_whose_restore_is_killed_comes_back_the_next_time(copied: int, history: History) -> None:
     pair = history.pair
@@ -541,15 +554,7 @@ def test_a_large_directory_whose_restore_is_killed_comes_back_the_next_time(copi
     history.night()
     wanted = snapshot_of(pair.source)
     spoil_flat(pair.source)
-    device, renamed = os.stat(pair.source).st_dev, 0
-
-    def decide(call: Call) -> Decision:
-        nonlocal renamed
-        renamed += call.device() == device
-        return KILL if renamed == copied else None
-
-    supervise(pair.arguments("restore", "--delete", "--workers", "8"), calls.RENAMING, decide, contained=True)
-    assert renamed == copied
+    restore_killed_at(pair, copied, "--delete")
     history.check()
     restored(history, "--delete")
     assert_same(wanted, snapshot_of(pair.source))
@@ -564,14 +569,7 @@ def test_a_restore_that_is_killed_leaves_no_large_directory_closed(history: Hist
     history.night()
     wanted = snapshot_of(pair.source)
     shutil.rmtree(f"{pair.source}/flat")
-    device, renamed = os.stat(pair.source).st_dev, 0
-
-    def decide(call: Call) -> Decision:
-        nonlocal renamed
-        renamed += call.device() == device
-        return KILL if renamed == 100 else None
-
-    supervise(pair.arguments("restore", "--workers", "8"), calls.RENAMING, decide, contained=True)
+    restore_killed_at(pair, 100)
     left = os.stat(f"{pair.source}/flat")
     assert (stat.S_IMODE(left.st_mode), left.st_uid, left.st_gid) == (0o755, 4711, 4712)
     restored(history)

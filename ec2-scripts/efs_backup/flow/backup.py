@@ -226,10 +226,11 @@ class BackupRun:
     def _examine_source(self, base: Standing | None, manifest: Manifest | None) -> Rule:
         """See that this is the source the base was made from, and how far it can be compared; return the rule."""
         try:
-            listing = tree.retried(lambda: tree.list_directory(self.source))
+            listing = tree.list_retried(self.source)
         except OSError as error:
             raise SourceError(f"the source {self.options.source} cannot be listed: {error.strerror}") from error
-        if not listing.files and not listing.directories and self._has_content(base) and not self.options.allow_empty:
+        empty = not (listing.files or listing.directories or listing.failed)
+        if empty and self._has_content(base) and not self.options.allow_empty:
             raise SourceError(
                 f"the source {self.options.source} is empty and the last snapshot is not: is it mounted? "
                 "(--allow-empty backs it up all the same)"

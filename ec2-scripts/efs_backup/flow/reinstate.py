@@ -516,7 +516,7 @@ def _follow(first: _Place, leader: Sighting, place: _Place, member: Sighting) ->
 def settle_directory(bench: RestoreBench, task: SettleTask, outcome: Outcome) -> None:
     """Give a directory that is done but for its own attributes those of the snapshot's."""
     with ExitStack() as resources:
-        place = _open(bench, task.path, False, outcome, resources)
+        place = _open(bench, task.path, missing=False, outcome=outcome, resources=resources)
         if place is not None:
             place.touched = True
             _apply_attributes(place)
