@@ -15,7 +15,7 @@ from tests.support.command import BAD_USE, DONE, NOT_DONE, Finished, Pair, expec
 from tests.support.faults import KILL, Call, Decision, ended, slowly, start_supervised, supervise, wait_until
 from tests.support.history import History
 from tests.support.tree import Tree, assert_same, below, inodes_of, snapshot_of
-from tests.support.zoo import OLD_NS, make_plain, make_zoo, plain_file, write
+from tests.support.zoo import OLD_NS, make_flat, make_plain, make_zoo, plain_file, spoil_flat, write
 
 
 def restored(history: History, *options: str) -> Finished:
@@ -473,36 +473,6 @@ def test_restore_twice_changes_nothing_the_second_time(history: History) -> None
     assert again["created"] == again["replaced"] == again["deleted"] == []
     assert inodes_of(history.pair.source) == before
     assert history.pair.run("list").status == DONE
-
-
-def spoil_flat(source: str) -> None:
-    """Spoil that directory in most ways: gone, overwritten, another mode, a directory or a link in a file's place."""
-    directory = f"{source}/flat"
-    for number in range(0, 200, 2):
-        name = f"{directory}/{number:03}"
-        if number % 10 == 0:
-            overwrite(name, number)
-        elif number % 10 == 2:
-            os.chmod(name, 0o604)
-        else:
-            os.unlink(name)
-        if number % 10 == 4:
-            os.mkdir(name)
-        elif number % 10 == 6:
-            os.symlink("nowhere", name)
-    write(f"{directory}/004/only here", b"kept or deleted")
-    write(f"{directory}/surplus", b"kept or deleted")
-    os.unlink(f"{directory}/second name")
-
-
-def make_flat(source: str) -> None:
-    """A directory of 200 files, some of which have second names in it and outside of it."""
-    os.mkdir(f"{source}/flat")
-    for number in range(200):
-        write(f"{source}/flat/{number:03}", content(number, number), mtime_ns=OLD_NS + number)
-    os.link(f"{source}/flat/000", f"{source}/flat/second name")
-    os.link(f"{source}/flat/008", f"{source}/outside")
-    os.utime(f"{source}/flat", ns=(OLD_NS, OLD_NS))
 
 
 @pytest.mark.parametrize("workers", ["1", "8"])

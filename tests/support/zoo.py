@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from tests.support.changes import content
+from tests.support.changes import content, overwrite
 from tests.support.strategies import ODD_NAMES
 
 DAY_NS = 86_400 * 10**9
@@ -112,3 +112,33 @@ def plain_file(root: str, number: int, *, per_directory: int = 50) -> str:
     return os.path.join(
         root, f"{first // (per_directory * 100):03d}", f"{first // per_directory:06d}", f"file-{number:07d}"
     )
+
+
+def make_flat(source: str) -> None:
+    """A directory of 200 files, some of which have second names in it and outside of it."""
+    os.mkdir(f"{source}/flat")
+    for number in range(200):
+        write(f"{source}/flat/{number:03}", content(number, number), mtime_ns=OLD_NS + number)
+    os.link(f"{source}/flat/000", f"{source}/flat/second name")
+    os.link(f"{source}/flat/008", f"{source}/outside")
+    os.utime(f"{source}/flat", ns=(OLD_NS, OLD_NS))
+
+
+def spoil_flat(source: str) -> None:
+    """Change that directory in most ways: gone, overwritten, another mode, a directory or a link in a file's place."""
+    directory = f"{source}/flat"
+    for number in range(0, 200, 2):
+        name = f"{directory}/{number:03}"
+        if number % 10 == 0:
+            overwrite(name, number)
+        elif number % 10 == 2:
+            os.chmod(name, 0o604)
+        else:
+            os.unlink(name)
+        if number % 10 == 4:
+            os.mkdir(name)
+        elif number % 10 == 6:
+            os.symlink("nowhere", name)
+    write(f"{directory}/004/only here", b"kept or deleted")
+    write(f"{directory}/surplus", b"kept or deleted")
+    os.unlink(f"{directory}/second name")

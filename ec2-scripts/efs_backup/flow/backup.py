@@ -335,7 +335,8 @@ class BackupRun:
         looked = Trees(path, path, str(self.work), status.st_dev, status.st_ino)
         ledger = Ledger(self.work / "base")
         workers = workers_for(self.options.workers, [self.options.backup])
-        with Pool(Workbench(looked, self.flag), _SKILLS, self.flag, workers.processes, workers.threads) as pool:
+        bench = Workbench(looked, self.flag, workers.threads)
+        with Pool(bench, _SKILLS, self.flag, workers.processes, workers.threads) as pool:
             pool.run([ScanTask("")], lambda outcome: ledger.sight(outcome.sightings), lambda: None)
         shared = frozenset(members[0].ino for members in ledger.groups() if len(members) > 1)
         ledger.close()
@@ -343,7 +344,8 @@ class BackupRun:
 
     def _pool(self, trees: Trees) -> Pool:
         workers = workers_for(self.options.workers, [self.options.source, self.options.backup])
-        pool = Pool(Workbench(trees, self.flag), _SKILLS, self.flag, workers.processes, workers.threads)
+        bench = Workbench(trees, self.flag, workers.threads)
+        pool = Pool(bench, _SKILLS, self.flag, workers.processes, workers.threads)
         self.lock.start()
         return pool
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from efs_backup.effects import tree
 from efs_backup.effects.copy import SourceReadError, VanishedError, read_detail
 from efs_backup.effects.manifest import Manifest
 from efs_backup.effects.stop import StopFlag
-from efs_backup.effects.tree import directory, list_retried
+from efs_backup.effects.tree import Listing, directory, list_retried
 from efs_backup.flow.entry import checksum_of
+from efs_backup.flow.helpers import Helpers
 from efs_backup.flow.task import Checking, CheckTask, Outcome
 from efs_backup.pure.block import PackedBlock
 from efs_backup.pure.errors import BackupError, FormatError
@@ -24,9 +25,9 @@ _NAMES = ("mode", "owner", "group", "size", "mtime")
 class CheckBench:
     """What a worker of a verify has open."""
 
-    def __init__(self, trees: Checking, flag: StopFlag) -> None:
+    def __init__(self, trees: Checking, flag: StopFlag, threads: int) -> None:
         """Open the snapshot and the manifests."""
-        self.trees, self.flag = trees, flag
+        self.trees, self.flag, self.helpers = trees, flag, Helpers(threads)
         self.snapshot = tree.open_root(trees.snapshot)
         if os.fstat(self.snapshot).st_ino != trees.inode:
             raise BackupError(f"{trees.snapshot} was rotated away while it was opened: run again")
@@ -53,15 +54,7 @@ def check_directory(bench: CheckBench, task: CheckTask, outcome: Outcome) -> Non
             records = block.records()
             recorded.update(records)
             read_before = _read_before(bench, task.path, records)
-            for name, record in records.items():
-                bench.flag.check()
-                if name in listing.failed:
-                    why = f"it cannot be looked at: {os.strerror(listing.failed[name])}"
-                    outcome.mismatches.append((join(task.path, name), why))
-                    continue
-                _check_entry(
-                    bench, descriptor, task.path, name, record, listing.files.get(name), name in read_before, outcome
-                )
+            _check_entries(bench, descriptor, task.path, listing, records, read_before, outcome)
             if bench.source >= 0:
                 _compare_with_source(bench, task.path, records, outcome)
         for name in sorted({*listing.files, *listing.directories, *listing.failed} - recorded - set(head.directories)):
@@ -73,6 +66,38 @@ def check_directory(bench: CheckBench, task: CheckTask, outcome: Outcome) -> Non
                 outcome.mismatches.append((join(task.path, name), "the directory is missing"))
     finally:
         os.close(descriptor)
+
+
+def _check_entries(
+    bench: CheckBench,
+    descriptor: int,
+    path: str,
+    listing: Listing,
+    records: dict[str, Record],
+    read_before: set[str],
+    outcome: Outcome,
+) -> None:
+    """Check the names of one block, many of them side by side."""
+    beside: list[Outcome] = []
+
+    def begin() -> Callable[[str], None]:
+        mine = Outcome()
+        beside.append(mine)
+
+        def check(name: str) -> None:
+            bench.flag.check()
+            if name in listing.failed:
+                why = f"it cannot be looked at: {os.strerror(listing.failed[name])}"
+                mine.mismatches.append((join(path, name), why))
+                return
+            there = listing.files.get(name)
+            _check_entry(bench, descriptor, path, name, records[name], there, name in read_before, mine)
+
+        return check
+
+    bench.helpers.for_each(records, begin)
+    for mine in beside:
+        outcome.add(mine)
 
 
 def _head(bench: CheckBench, path: str) -> PackedBlock:

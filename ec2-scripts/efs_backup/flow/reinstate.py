@@ -11,8 +11,10 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from efs_backup.effects import copy, tree
 from efs_backup.effects.copy import SourceReadError, VanishedError, read_detail
@@ -21,11 +23,10 @@ from efs_backup.effects.manifest import Manifest
 from efs_backup.effects.stop import StopFlag
 from efs_backup.effects.tree import Listing, list_retried
 from efs_backup.flow.entry import checksum_of
+from efs_backup.flow.helpers import Helpers
 from efs_backup.flow.task import (
     Outcome,
-    RestoreEntry,
     RestoreGroupTask,
-    RestorePartTask,
     RestoreTask,
     Restoring,
     SettleTask,
@@ -46,17 +47,15 @@ from efs_backup.pure.records import (
 )
 
 _TEMPORARY = ".efs-backup-restore-"
-_PART = 16
-"""So many names are restored one after the other; where there are more, such parts are restored side by side."""
 _LEFT_OVER = re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{16}")
 
 
 class RestoreBench:
     """What a worker of a restore has open. Paths are relative to the restored directory, in both trees."""
 
-    def __init__(self, trees: Restoring, flag: StopFlag) -> None:
+    def __init__(self, trees: Restoring, flag: StopFlag, threads: int) -> None:
         """Open both trees; raise BackupError if one is no longer what it was."""
-        self.trees, self.flag = trees, flag
+        self.trees, self.flag, self.helpers = trees, flag, Helpers(threads)
         self.snapshot = tree.open_root(trees.snapshot)
         self.target = tree.open_root(trees.target)
         there = os.fstat(self.target)
@@ -116,6 +115,20 @@ class _Place:
         self.outcome.failed.append((self.shown(name), why))
 
 
+class _Entry(NamedTuple):
+    """A name of the snapshot that is no directory, its record, and what the live tree has under it (lstat).
+
+    `claimed` is the checksum of what rsync has just put there, b"" if it has not; `in_the_way` says that a directory of
+    the live tree has had to make room.
+    """
+
+    name: str
+    record: Record
+    live: Attributes | None
+    claimed: bytes
+    in_the_way: bool
+
+
 def restore_directory(bench: RestoreBench, task: RestoreTask, outcome: Outcome) -> None:
     """Restore one directory, without its subdirectories, which follow."""
     bench.flag.check()
@@ -133,32 +146,17 @@ def restore_directory(bench: RestoreBench, task: RestoreTask, outcome: Outcome) 
         if bench.trees.delete and task.only is None:
             _delete_surplus(place, there, listing)
         wanted = {name: record for name, record in records.items() if task.only is None or name in task.only}
-        in_parts = _restore_entries(place, task, wanted, there)
+        _restore_entries(place, task, wanted, there)
         _restore_subdirectories(place, task, listing, there)
         if task.only is None:
-            # Where parts follow it is done again; now, so that a restore that is cut off leaves no directory closed.
             _apply_attributes(place)
-            outcome.in_parts.extend([task.path] if in_parts else [])
     outcome.directories += 1
 
 
-def restore_part(bench: RestoreBench, task: RestorePartTask, outcome: Outcome) -> None:
-    """Restore some names of a directory."""
-    with ExitStack() as resources:
-        place = _open(bench, task.path, task.missing, outcome, resources)
-        if place is not None:
-            for entry in task.entries:
-                bench.flag.check()
-                _restore_entry(place, entry)
-
-
-def _restore_entries(place: _Place, task: RestoreTask, records: dict[str, Record], there: Listing) -> bool:
-    """Restore what is no directory; return whether some of it is left to tasks of its own.
-
-    That is done where there is much to read or write: over a network each name waits for its own answers.
-    """
-    copied = place.bench.copied(task.path)
-    slow: list[RestoreEntry] = []
+def _restore_entries(place: _Place, task: RestoreTask, records: dict[str, Record], there: Listing) -> None:
+    """Restore what is no directory; where there is much to read or write, side by side."""
+    helpers, copied = place.bench.helpers, place.bench.copied(task.path)
+    slow: list[_Entry] = []
     for name, record in records.items():
         place.bench.flag.check()
         in_the_way = name in there.directories
@@ -169,21 +167,34 @@ def _restore_entries(place: _Place, task: RestoreTask, records: dict[str, Record
             _restore_entry(place, entry)
         else:
             slow.append(entry)
-    if len(slow) > _PART:
-        parts = (tuple(slow[start : start + _PART]) for start in range(0, len(slow), _PART))
-        place.outcome.tasks.extend(RestorePartTask(task.path, task.missing, part) for part in parts)
-        return True
-    for entry in slow:
-        place.bench.flag.check()
-        _restore_entry(place, entry)
-    return False
+    if helpers.wanted(len(slow)) and task.only is None:
+        # It is done again in the end; now, so that a restore that is cut off leaves no directory closed.
+        _apply_attributes(place)
+    beside: list[_Place] = []
+
+    def begin() -> Callable[[_Entry], None]:
+        mine = replace(place, outcome=Outcome())
+        beside.append(mine)
+
+        def restore(entry: _Entry) -> None:
+            place.bench.flag.check()
+            _restore_entry(mine, entry)
+
+        return restore
+
+    try:
+        helpers.for_each(slow, begin)
+    finally:
+        for mine in beside:
+            place.outcome.add(mine.outcome)
+            place.touched |= mine.touched
 
 
-def _entry(name: str, record: Record, there: Listing, copied: CopiedFile | None, in_the_way: bool) -> RestoreEntry:
+def _entry(name: str, record: Record, there: Listing, copied: CopiedFile | None, in_the_way: bool) -> _Entry:
     look = there.files.get(name)
     live = Attributes._make(look) if look is not None else None
     claimed = copied.checksum if copied is not None and live is not None and live.nlink == 1 else b""
-    return RestoreEntry(name, record, live, claimed, in_the_way)
+    return _Entry(name, record, live, claimed, in_the_way)
 
 
 def _open(bench: RestoreBench, path: str, missing: bool, outcome: Outcome, resources: ExitStack) -> _Place | None:
@@ -266,7 +277,7 @@ def _remove_one(place: _Place, at: str) -> None:
             place.fail(at, f"it could not be removed: {error.strerror}")
 
 
-def _restore_entry(place: _Place, entry: RestoreEntry) -> None:
+def _restore_entry(place: _Place, entry: _Entry) -> None:
     """Restore one non-directory; a name of several of its inode is left to its group if it is not right already."""
     name, record, live = entry.name, entry.record, entry.live
     outcome = place.outcome
@@ -319,7 +330,7 @@ def _shortened(name: str) -> str:
     return os.fsdecode(os.fsencode(name)[:220])
 
 
-def _is_right_at_a_glance(place: _Place, entry: RestoreEntry) -> bool:
+def _is_right_at_a_glance(place: _Place, entry: _Entry) -> bool:
     """Tell whether the live tree is known to have what the snapshot has, with nothing to be read."""
     record, live = entry.record, entry.live
     if live is None or live[:KEPT_FIELDS] != record[:KEPT_FIELDS]:
@@ -329,7 +340,7 @@ def _is_right_at_a_glance(place: _Place, entry: RestoreEntry) -> bool:
     return is_regular(record.mode) and bool(entry.claimed) and entry.claimed == record.checksum
 
 
-def _is_right(place: _Place, entry: RestoreEntry, live: Attributes) -> bool:
+def _is_right(place: _Place, entry: _Entry, live: Attributes) -> bool:
     """Tell whether the live tree has what the snapshot has. Equal size and mtime is not equal: content is compared."""
     name, record, bench = entry.name, entry.record, place.bench
     if live[:KEPT_FIELDS] != record[:KEPT_FIELDS]:

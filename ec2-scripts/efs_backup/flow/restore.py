@@ -23,13 +23,12 @@ from efs_backup.flow import first_copy
 from efs_backup.flow.options import demand_apart, demand_directory, demand_outside, demand_root, workers_for
 from efs_backup.flow.pool import Pool, Skills
 from efs_backup.flow.progress import Progress
-from efs_backup.flow.reinstate import RestoreBench, restore_directory, restore_group, restore_part, settle_directory
+from efs_backup.flow.reinstate import RestoreBench, restore_directory, restore_group, settle_directory
 from efs_backup.flow.scan import scan_directory
 from efs_backup.flow.snapshots import Held, held
 from efs_backup.flow.task import (
     Outcome,
     RestoreGroupTask,
-    RestorePartTask,
     RestoreTask,
     Restoring,
     ScanTask,
@@ -44,7 +43,6 @@ from efs_backup.pure.report import duration, named, size
 
 _SKILLS: Skills = {
     RestoreTask: restore_directory,
-    RestorePartTask: restore_part,
     RestoreGroupTask: restore_group,
     SettleTask: settle_directory,
 }
@@ -203,7 +201,8 @@ class _Restore:
             trees = self._bulk(trees)
         workers = workers_for(self.options.workers, [self.options.backup, self.root])
         self.progress.begin("restore", self.snapshot.snapshot.files or 0, self.snapshot.snapshot.bytes or 0)
-        with Pool(RestoreBench(trees, self.flag), _SKILLS, self.flag, workers.processes, workers.threads) as pool:
+        bench = RestoreBench(trees, self.flag, workers.threads)
+        with Pool(bench, _SKILLS, self.flag, workers.processes, workers.threads) as pool:
             pool.run(plan, self._take, self._tick)
             self._unite(pool)
         self._make_durable(target)
@@ -367,7 +366,8 @@ class _Restore:
         status = os.stat(trees.snapshot)
         looked = Trees(trees.snapshot, trees.target, str(self.work), status.st_dev, status.st_ino)
         workers = workers_for(self.options.workers, [self.options.backup, self.root])
-        with Pool(Workbench(looked, self.flag), {ScanTask: scan_directory}, self.flag, workers.processes, 1) as pool:
+        bench = Workbench(looked, self.flag, threads=1)
+        with Pool(bench, {ScanTask: scan_directory}, self.flag, workers.processes, 1) as pool:
             pool.run([ScanTask("")], take, lambda: self.progress.update(scan.scanned, scan.scanned_bytes))
         if not scan.scanned:
             ledger.close()
@@ -416,8 +416,8 @@ class _Restore:
         self.progress.update(self.total.scanned, self.total.scanned_bytes)
 
     def _unite(self, pool: Pool) -> None:
-        """Bring groups of hard links back, then see to the directories that are not done before that."""
-        touched: set[str] = set(self.total.in_parts)
+        """Bring groups of hard links back, then see to the directories their names were made in."""
+        touched: set[str] = set()
 
         def tasks() -> Iterator[RestoreGroupTask]:
             for members in self.ledger.groups():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from efs_backup.pure.compare import Rule
 from efs_backup.pure.layout import ancestors
 from efs_backup.pure.links import GroupPlan, Sighting
-from efs_backup.pure.records import Attributes, Record
+from efs_backup.pure.records import Record
 
 
 class Trees(NamedTuple):
@@ -152,28 +152,6 @@ class RestoreTask(NamedTuple):
     missing: bool = False
 
 
-class RestoreEntry(NamedTuple):
-    """A name of the snapshot that is no directory, its record, and what the live tree has under it (lstat).
-
-    `claimed` is the checksum of what rsync has just put there, b"" if it has not; `in_the_way` says that a directory of
-    the live tree has had to make room.
-    """
-
-    name: str
-    record: Record
-    live: Attributes | None
-    claimed: bytes
-    in_the_way: bool
-
-
-class RestorePartTask(NamedTuple):
-    """Some names of a directory to be restored, whose task is done but for them."""
-
-    path: str
-    missing: bool
-    entries: tuple[RestoreEntry, ...]
-
-
 class RestoreGroupTask(NamedTuple):
     """The names of one inode of the snapshot, to be one inode in the live tree."""
 
@@ -205,7 +183,6 @@ def next_round(again: Iterable[DirectoryTask]) -> tuple[list[DirectoryTask], lis
 Task = (
     CheckTask
     | RestoreTask
-    | RestorePartTask
     | RestoreGroupTask
     | SettleTask
     | DirectoryTask
@@ -267,8 +244,6 @@ class Outcome:
     deletions: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     set_aside: list[tuple[str, str]] = field(default_factory=list)
-    in_parts: list[str] = field(default_factory=list)
-    """Directories whose attributes are to be restored when all their parts are done."""
 
     def unfinished(self) -> Outcome:
         """Return the part of this outcome that stays true when the task is begun again."""

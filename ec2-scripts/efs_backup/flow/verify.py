@@ -134,7 +134,8 @@ def _check(
     )
     workers = workers_for(options.workers, [options.backup])
     progress.begin("verify", snapshot.snapshot.files or 0, snapshot.snapshot.bytes or 0)
-    with Pool(CheckBench(trees, flag), {CheckTask: check_directory}, flag, workers.processes, workers.threads) as pool:
+    bench = CheckBench(trees, flag, workers.threads)
+    with Pool(bench, {CheckTask: check_directory}, flag, workers.processes, workers.threads) as pool:
         pool.run([CheckTask("")], total.add, lambda: progress.update(total.scanned, total.scanned_bytes))
     progress.end()
     damaged.update(total.damaged)

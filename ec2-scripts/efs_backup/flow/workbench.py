@@ -15,6 +15,7 @@ from efs_backup.effects.manifest import Manifest
 from efs_backup.effects.mounts import is_on_network, silly_renames
 from efs_backup.effects.stop import StopFlag
 from efs_backup.effects.tree import PASS, READ, directory, list_retried, open_root
+from efs_backup.flow.helpers import Helpers
 from efs_backup.flow.task import Trees
 from efs_backup.pure.errors import SourceError
 from efs_backup.pure.fpsync import CopiedFile, parse_line
@@ -29,9 +30,9 @@ EARLIER = 1 << 20
 class Workbench:
     """Opened once in each worker process, used by all its threads."""
 
-    def __init__(self, trees: Trees, flag: StopFlag) -> None:
+    def __init__(self, trees: Trees, flag: StopFlag, threads: int) -> None:
         """Open everything `trees` names; raise SourceError if the source is not the directory it was."""
-        self.trees, self.flag = trees, flag
+        self.trees, self.flag, self.helpers = trees, flag, Helpers(threads)
         self.source = open_root(trees.source)
         status = os.fstat(self.source)
         if (status.st_dev, status.st_ino) != (trees.source_device, trees.source_inode):
