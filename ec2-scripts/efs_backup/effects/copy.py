@@ -8,6 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from efs_backup.effects.tree import look_at, retried, unlink
@@ -140,14 +141,22 @@ def _repeatedly(
     write: Callable[[bytes], None],
     restart: Callable[[Attributes], None],
 ) -> Reading:
-    """Read a source file until two looks at it, before and after a read, agree; give up after a few attempts."""
+    """Read a source file until two looks at it, before and after a read, agree; give up after a few attempts.
+
+    Over NFS a file that another client removes or replaces while it is read is stale: what has its name now is read.
+    """
     for attempt in range(_ATTEMPTS):
         began_ns = time.time_ns()
-        before, after, checksum, xattrs = _read_once(source, name, check, write, restart)
-        held_still = before[:7] == after[:7]
-        if held_still and not settled(before, began_ns):
-            _, again, second, _ = _read_once(source, name, check, lambda chunk: None, lambda entry: None)
-            held_still = second == checksum and again[:7] == before[:7]
+        try:
+            before, after, checksum, xattrs = _read_once(source, name, check, write, restart)
+            held_still = before[:7] == after[:7]
+            if held_still and not settled(before, began_ns):
+                _, again, second, _ = _read_once(source, name, check, lambda chunk: None, lambda entry: None)
+                held_still = second == checksum and again[:7] == before[:7]
+        except SourceReadError as error:
+            if error.errno != errno.ESTALE or attempt + 1 == _ATTEMPTS:
+                raise
+            continue
         if held_still:
             return Reading(before, checksum, False, xattrs)
         if attempt + 1 < _ATTEMPTS:
@@ -187,8 +196,9 @@ def open_source(source: int, name: str) -> int:
     except FileNotFoundError as error:
         raise VanishedError from error
     except OSError as error:
-        if look_at(source, name) is None:
-            raise VanishedError from error
+        with suppress(OSError):
+            if look_at(source, name) is None:
+                raise VanishedError from error
         raise SourceReadError(error) from error
 
 

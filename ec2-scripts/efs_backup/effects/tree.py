@@ -172,13 +172,26 @@ def is_directory(mode: int) -> bool:
     return stat.S_ISDIR(mode)
 
 
-def same_directory(root: int, path: str, descriptor: int) -> bool:
-    """Tell whether the path still leads to the directory that the descriptor is open on."""
+def stands(root: int, path: str) -> bool:
+    """Tell whether a path leads to a directory; one that cannot be opened for another reason than that stands too."""
     try:
+        os.close(open_directory(root, path))
+    except OSError as error:
+        return error.errno not in GONE and error.errno != errno.ESTALE
+    return True
+
+
+def same_directory(root: int, path: str, descriptor: int) -> bool:
+    """Tell whether the path still leads to the directory that the descriptor is open on, which may be gone."""
+
+    def look() -> bool:
         with directory(root, path) as again:
             return os.path.samestat(os.fstat(again), os.fstat(descriptor))
+
+    try:
+        return retried(look)
     except OSError as error:
-        if error.errno in GONE:
+        if error.errno in GONE or error.errno == errno.ESTALE:
             return False
         raise
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from efs_backup.effects import tree
 from efs_backup.effects.copy import SETTLED_NS, entry_has_xattrs, has_xattrs, read_detail
 from efs_backup.effects.tree import GONE, Listing
-from efs_backup.flow.entry import ChangedUnderneath, Here, carried, carry_out, carry_over
+from efs_backup.flow.entry import ChangedUnderneath, Here, carried, carry_out, carry_over, for_each_name
 from efs_backup.flow.task import BlockResult, DirectoryTask, Mode, Outcome
 from efs_backup.flow.workbench import Workbench
 from efs_backup.pure.block import (
@@ -116,23 +116,37 @@ def _compare(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> None:
             return
         staging = _open_staging(bench, task, resources)
         if staging is None:
-            if not _look_above(task, outcome):
+            if not _look_above(bench, task, outcome):
                 outcome.changed.append(task.path)
             return
         here = Here(bench, task.path, source, staging, {}, outcome, resources)
         if seen is None:
             _other_mount(here, task)
             return
-        if seen.listing.whole:
-            _compare_listed(here, task, seen)
-        else:
-            _compare_huge(here, task, seen)
-            _check_for_changes(here, task, seen)
+        try:
+            if errno.ESTALE in seen.listing.failed.values():
+                _demand_still_there(here)
+            if seen.listing.whole:
+                _compare_listed(here, task, seen)
+            else:
+                _compare_huge(here, task, seen)
+                _check_for_changes(here, task, seen)
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                _demand_still_there(here)
+            raise
+
+
+def _demand_still_there(here: Here) -> None:
+    """Raise ChangedUnderneath where the source directory is gone: over NFS each look into it then fails with ESTALE."""
+    if not tree.same_directory(here.bench.source, here.path, here.source):
+        raise ChangedUnderneath
 
 
 def _check_for_changes(here: Here, task: DirectoryTask, seen: _Source) -> None:
     """Have the directory looked at once more if it changed while it was worked on; name it if it never holds still."""
-    if _directory_attributes(here.source, seen.attributes.flags) == seen.attributes:
+    now = tree.retried(lambda: _directory_attributes(here.source, seen.attributes.flags))
+    if now == seen.attributes:
         return
     if task.attempt + 1 < _ATTEMPTS:
         here.outcome.again.append(task._replace(mode=Mode.AGAIN, attempt=task.attempt + 1, known=()))
@@ -144,34 +158,28 @@ def _unopened(bench: Workbench, task: DirectoryTask, error: OSError, outcome: Ou
     """The source directory could not be opened or listed: gone or swapped since its parent was, or unreadable."""
     if not task.path:
         raise SourceError(one_line(f"the source {bench.trees.source} cannot be listed: {error.strerror}")) from error
-    if error.errno in GONE:
-        if task.attempt and not _is_staged(bench, task.path):
+    if error.errno in GONE or error.errno == errno.ESTALE:
+        if task.attempt and not tree.stands(bench.staging, task.path):
             return  # its parent was looked at again, and has put it away
-        if _look_above(task, outcome):
+        if _look_above(bench, task, outcome):
             return
         outcome.changed.append(task.path)
     _carry(bench, task, outcome)
 
 
-def _look_above(task: DirectoryTask, outcome: Outcome) -> bool:
-    """Have the parent looked at once more, for it decides whether this directory is there; False if it was enough.
+def _look_above(bench: Workbench, task: DirectoryTask, outcome: Outcome) -> bool:
+    """Have the nearest directory above that still stands looked at once more; False if it was enough.
 
-    Then this one: to a parent that finds it there after all, it is nothing new.
+    It decides whether this one is there; who is gone with it has nothing to say. Then this one: to a directory that
+    finds it there after all, it is nothing new.
     """
     if task.attempt + 1 >= _ATTEMPTS:
         return False
-    outcome.again.append(DirectoryTask(task.path.rpartition("/")[0], Mode.AGAIN, task.attempt + 1))
+    above = task.path.rpartition("/")[0]
+    while above and not tree.stands(bench.source, above):
+        above = above.rpartition("/")[0]
+    outcome.again.append(DirectoryTask(above, Mode.AGAIN, task.attempt + 1))
     outcome.again.append(task._replace(attempt=task.attempt + 1))
-    return True
-
-
-def _is_staged(bench: Workbench, path: str) -> bool:
-    try:
-        os.close(tree.open_directory(bench.staging, path))
-    except OSError as error:
-        if error.errno in GONE:
-            return False
-        raise
     return True
 
 
@@ -321,9 +329,9 @@ def _compare_huge(here: Here, task: DirectoryTask, seen: _Source) -> None:
         part = Part(here, task, seen.attributes, bucket, buckets, listed[0] if listed else None)
         if bucket == 0:
             part.settle_directories(seen.listing.directories, staged_directories, seen.carried)
-        found, failed = _looks(here.source, divided[bucket])
+        found, failed = _looks(here, divided[bucket])
         failed.update({n: e for n, e in seen.listing.failed.items() if bucket_of(n, buckets) == bucket})
-        part.settle_files(found, failed, _images(here.staging, divided_staged[bucket]))
+        part.settle_files(found, failed, _images(here, divided_staged[bucket]))
         part.finish(seen.listing.directories if bucket == 0 else [])
         here.records, here.absent = {}, []
     _apply_attributes(here, seen.attributes)
@@ -345,22 +353,32 @@ def _divided(names: Iterable[str], buckets: int) -> list[list[str]]:
     return divided
 
 
-def _looks(source: int, names: list[str]) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
-    """Return (name -> attributes, name -> error number) of some names of a source directory."""
+def _looks(here: Here, names: list[str]) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+    """Return (name -> attributes, name -> error number) of some names of the source directory."""
     found: dict[str, tuple[int, ...]] = {}
     failed: dict[str, int] = {}
-    for name in names:
+
+    def look(name: str) -> None:
         try:
-            found[name] = attributes_of(tree.status_again(source, name))
+            found[name] = attributes_of(tree.status_again(here.source, name))
         except FileNotFoundError:
-            continue
+            pass
         except OSError as error:
             failed[name] = error.errno or errno.EIO
+
+    here.bench.helpers.for_each(names, lambda: look)
     return found, failed
 
 
-def _images(staging: int, names: list[str]) -> dict[str, tuple[int, ...]]:
-    return {name: image_of(tree.status_again(staging, name)) for name in names}
+def _images(here: Here, names: list[str]) -> dict[str, tuple[int, ...]]:
+    """Return name -> image of some names of the directory in staging."""
+    images: dict[str, tuple[int, ...]] = {}
+
+    def look(name: str) -> None:
+        images[name] = image_of(tree.status_again(here.staging, name))
+
+    here.bench.helpers.for_each(names, lambda: look)
+    return images
 
 
 def _staged(here: Here) -> Listing:
@@ -467,15 +485,20 @@ def _confirm_gone(
     """
     listing = seen.listing
     there = {*listing.files, *listing.directories, *listing.failed}
-    gone = [name for names in base for name in names if name not in there and not _is_there(here, name, listing)]
+    gone: list[str] = []
+
+    def look(name: str) -> None:
+        if not _is_there(here, name, listing):
+            gone.append(name)
+
+    here.bench.helpers.for_each([name for names in base for name in names if name not in there], lambda: look)
     seen.carried.update(name for name in base[1] if name in listing.failed)
     for name in seen.carried:
         del listing.failed[name]
         listing.directories.append(name)
     if not gone:
         return
-    if not tree.same_directory(here.bench.source, here.path, here.source):
-        raise ChangedUnderneath
+    _demand_still_there(here)
     if task.attempt:
         # An earlier attempt has counted what it took out of staging.
         gone = [name for name in gone if name in staged.files or name in staged.directories]
@@ -621,9 +644,8 @@ class Part:
         here = self.here
         # A directory of staging in whose place a file belongs was put away with the unwanted ones.
         here.held, self.wanted = staged, found
-        for name in [n for n in staged if n not in found and n not in failed]:
-            here.clear(name)
         try:
+            for_each_name(here, [n for n in staged if n not in found and n not in failed], Here.clear)
             self._decide_all(found)
             for name in failed:
                 carry_over(here, name, self.base.get(name))
@@ -647,11 +669,14 @@ class Part:
             else:
                 self._decide(name, Attributes._make(look), work)
         here.links_expected = sum(1 for _, _, decision in work if decision.action is Action.LINK)
-        for name, entry, decision in work:
-            here.bench.flag.check()
-            carry_out(here, name, entry, decision, self.base.get(name))
+
+        def act(mine: Here, item: tuple[str, Attributes, Decision]) -> None:
+            mine.bench.flag.check()
+            carry_out(mine, *item, self.base.get(item[0]))
             if time.monotonic() - began > _SHARE_SECONDS:
                 raise _Share
+
+        for_each_name(here, work, act)
         here.outcome.scanned += len(found)
         here.outcome.scanned_bytes += sum(look[3] for look in found.values() if is_regular(look[0]))
 

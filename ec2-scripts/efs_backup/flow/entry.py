@@ -7,9 +7,11 @@ import hashlib
 import os
 import stat
 import zlib
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Collection
+from contextlib import ExitStack, suppress
+from copy import copy as copy_of
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from efs_backup.effects import copy, tree
 from efs_backup.effects.copy import Copied, SourceReadError, VanishedError
@@ -23,6 +25,8 @@ from efs_backup.pure.records import CARRIED, KEPT_FIELDS, RESTLESS, XATTRS, Attr
 
 _LINK_REFUSED = frozenset({errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP})
 _NODE_REFUSED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+
+_T = TypeVar("_T")
 
 
 class ChangedUnderneath(Exception):  # noqa: N818  not an error: the directory is looked at again
@@ -104,16 +108,59 @@ class Here:
         """Return the path of a name as a person reads it."""
         return join(self.path, name)
 
+    def beside(self) -> Here:
+        """Return the same directory for another thread: what staging has in it is shared, what comes of it is not."""
+        other = copy_of(self)
+        other.outcome, other.records, other.absent = Outcome(), {}, []
+        return other
+
+    def join(self, other: Here) -> None:
+        """Take in what came of the directory in another thread."""
+        self.outcome.add(other.outcome)
+        self.records.update(other.records)
+        self.absent.extend(other.absent)
+        self.touched |= other.touched
+        self.unlinked |= other.unlinked
+
+
+def for_each_name(here: Here, items: Collection[_T], act: Callable[[Here, _T], None]) -> None:
+    """Call act for each item of a directory; many are done side by side, each thread with a Here of its own.
+
+    What came of them joins `here` in the end, also when act fails for one: then no further is begun, and the error
+    goes up.
+    """
+    if not here.bench.helpers.wanted(len(items)):
+        for item in items:
+            act(here, item)
+        return
+    if here.links_expected:
+        with suppress(OSError):  # it is met again, and answered, where a name is to be linked
+            here.base()
+    beside: list[Here] = []
+
+    def begin() -> Callable[[_T], None]:
+        mine = here.beside()
+        beside.append(mine)
+        return lambda item: act(mine, item)
+
+    try:
+        here.bench.helpers.for_each(items, begin)
+    finally:
+        for other in beside:
+            here.join(other)
+
 
 def carry_out(here: Here, name: str, entry: Attributes, decision: Decision, base: Record | None) -> None:
     """Make a name of staging what the source has, and note its record.
 
     `base` is the base's record, taken over where the source cannot be read. Raises ChangedUnderneath if the source
-    now has something of another type under that name.
+    now has something of another type under that name, or the whole directory is gone.
     """
     try:
         record = _act(here, name, entry, decision)
-    except SourceReadError:
+    except SourceReadError as error:
+        if error.errno == errno.ESTALE and not tree.same_directory(here.bench.source, here.path, here.source):
+            raise ChangedUnderneath from error
         carry_over(here, name, base)
         return
     except VanishedError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from efs_backup.effects import tree
 from efs_backup.effects.copy import SourceReadError, VanishedError, reads_source
@@ -12,7 +12,7 @@ from efs_backup.flow.task import DirectoryTask, FinishTask, Group, GroupTask, Ou
 from efs_backup.flow.workbench import Workbench
 from efs_backup.pure.block import DirectoryAttributes, decode
 from efs_backup.pure.compare import Action, Decision
-from efs_backup.pure.links import Sighting
+from efs_backup.pure.links import Sighting, plan_group
 from efs_backup.pure.records import CARRIED, Record, attributes
 
 _NOWHERE = DirectoryAttributes(0, 0, 0, 0, 0, 0)
@@ -25,9 +25,30 @@ def process_groups(bench: Workbench, task: GroupTask, outcome: Outcome) -> None:
         place: _Place | None = None
         for group in by_directory:
             bench.flag.check()
-            if place is None or not place.is_of(group.plan.leader):
-                place = _Place(bench, group.plan.leader, outcome, resources)
-            _settle(place, group, outcome)
+            waiting: Group | None = group
+            while waiting is not None:
+                this, waiting = waiting, None
+                try:
+                    if place is None or not place.is_of(this.plan.leader):
+                        place = _Place(bench, this.plan.leader, outcome, resources)
+                    _settle(place, this, outcome)
+                except VanishedError:
+                    _drop(bench, this.plan.leader, outcome)
+                    waiting = _without_leader(this)
+
+
+def _drop(bench: Workbench, member: Sighting, outcome: Outcome) -> None:
+    """Remove a name from staging that the source has not any more, and with it, perhaps, its directory."""
+    with suppress(VanishedError), ExitStack() as resources:
+        _open(bench, member, outcome, resources).clear(member.name)
+        outcome.members.append((member, None))
+
+
+def _without_leader(group: Group) -> Group | None:
+    """Return what is still to be done for a group without its leader, None if that is nothing."""
+    plan = plan_group(group.plan.followers) if group.plan.followers else None
+    # Whether its inode in the backup belongs to no other source inode was asked for the old leader alone.
+    return Group(plan, may_use=plan.leader.settled) if plan is not None else None
 
 
 class _Place:
@@ -36,7 +57,12 @@ class _Place:
     def __init__(self, bench: Workbench, member: Sighting, outcome: Outcome, resources: ExitStack) -> None:
         self.bench, self.member, self.resources = bench, member, resources
         own = resources.enter_context(ExitStack())
-        source = own.enter_context(tree.directory(bench.source, member.directory))
+        try:
+            source = own.enter_context(tree.directory(bench.source, member.directory))
+        except OSError as error:
+            if tree.stands(bench.source, member.directory):
+                raise
+            raise VanishedError from error
         staging = own.enter_context(tree.directory(bench.staging, member.directory))
         self.here = Here(bench, member.directory, source, staging, {}, outcome, own)
         listed = None if bench.base_manifest else bench.list_base(member.directory)
@@ -67,7 +93,12 @@ def _settle(place: _Place, group: Group, outcome: Outcome) -> None:
     leader = plan.leader
     while at < len(followers):
         member = followers[at]
-        if _follow(place, leader, record, member):
+        try:
+            followed = _follow(place, leader, record, member)
+        except VanishedError:
+            at += 1
+            continue
+        if followed:
             outcome.members.append((member, record))
             at += 1
             continue
@@ -90,7 +121,10 @@ def _settle(place: _Place, group: Group, outcome: Outcome) -> None:
 
 
 def _lead(place: _Place, group: Group, names: int) -> Record | None:
-    """Settle the leader as if it were alone; return its record, None if the source does not give it."""
+    """Settle the leader as if it were alone; return its record, None if the source does not give it.
+
+    Raises VanishedError if the source has not got it any more.
+    """
     here, member = place.here, group.plan.leader
     place.look(member.name)
     kept_before = here.outcome.kept
@@ -99,7 +133,9 @@ def _lead(place: _Place, group: Group, names: int) -> Record | None:
     base = place.part.base.get(member.name)
     try:
         entry = reads_source(lambda: attributes(tree.status(here.source, member.name)))
-    except (SourceReadError, VanishedError):
+    except SourceReadError:
+        if not tree.same_directory(here.bench.source, here.path, here.source):
+            raise VanishedError from None
         carry_over(here, member.name, base)
     else:
         decision = place.part.decision(member.name, entry)
@@ -110,8 +146,12 @@ def _lead(place: _Place, group: Group, names: int) -> Record | None:
         try:
             carry_out(here, member.name, entry, decision, base)
         except ChangedUnderneath:
+            if not tree.same_directory(here.bench.source, here.path, here.source):
+                raise VanishedError from None
             here.outcome.changed.append(here.shown(member.name))
             carry_over(here, member.name, base)
+        if member.name not in here.records and member.name not in here.absent:
+            raise VanishedError
     here.names_of_inode = 1
     if member.settled:
         # It was counted when the walk settled it.
@@ -122,8 +162,16 @@ def _lead(place: _Place, group: Group, names: int) -> Record | None:
 
 
 def _open(bench: Workbench, member: Sighting, outcome: Outcome, resources: ExitStack) -> Here:
-    """Open the directory of a member in staging, for links only."""
-    staging = resources.enter_context(tree.directory(bench.staging, member.directory))
+    """Open the directory of a member in staging, for links only.
+
+    Raises VanishedError where the walk has put it away after it had seen the member.
+    """
+    try:
+        staging = resources.enter_context(tree.directory(bench.staging, member.directory))
+    except OSError as error:
+        if tree.stands(bench.staging, member.directory):
+            raise
+        raise VanishedError from error
     there = Here(bench, member.directory, -1, staging, {}, outcome, resources)
     status = tree.look_at(staging, member.name)
     if status is not None:
@@ -132,7 +180,10 @@ def _open(bench: Workbench, member: Sighting, outcome: Outcome, resources: ExitS
 
 
 def _follow(place: _Place, leader: Sighting, record: Record, member: Sighting) -> bool:
-    """Make a member the leader's inode; tell whether the file system took the link."""
+    """Make a member the leader's inode; tell whether the file system took the link.
+
+    Raises VanishedError where the member's directory is not in staging any more.
+    """
     with ExitStack() as resources:
         there = _open(place.bench, member, place.here.outcome, resources)
         held = there.held.get(member.name)
@@ -154,7 +205,7 @@ def _copy_anew(place: _Place, member: Sighting) -> Record | None:
 
 
 def _carry_member(bench: Workbench, member: Sighting, outcome: Outcome) -> None:
-    with ExitStack() as resources:
+    with suppress(VanishedError), ExitStack() as resources:
         there = _open(bench, member, outcome, resources)
         records = (
             bench.base_manifest.records(member.directory, member.bucket, member.buckets) if bench.base_manifest else {}
