@@ -228,3 +228,41 @@ def test_subdirectories_renamed_when_their_turn_comes_are_settled_by_one_worker(
     assert sorted(made) == sorted({b"t%02d" % number for number in range(count)})
     assert_same(snapshot_of(pair.source), snapshot_of(pair.snapshot()))
     pair.verify("--all")
+
+
+@pytest.mark.parametrize("always", [False, True], ids=["once", "always"])
+@pytest.mark.parametrize("hard_links", [False, True], ids=["plain", "hard links"])
+def test_directories_move_while_fpart_lists(hard_links: bool, always: bool, history: History, scratch: str) -> None:
+    """Then fpart gives up: it is called again, and in the end the compare does what fpsync has not."""
+    pair = history.pair
+    for number in range(40):
+        make_plain(f"{pair.source}/d{number:02}", 3)
+    os.mkdir(f"{pair.source}/elsewhere")
+    if hard_links:
+        write(f"{pair.source}/one name", b"of two", mtime_ns=OLD_NS)
+        os.link(f"{pair.source}/one name", f"{pair.source}/other name")
+    listing: set[int] = set()
+
+    def decide(call: Call) -> None:
+        """Move the directory that fpart is in; it comes back to where it is not any more."""
+        inside = call.path().split(b"/")[2:-1]
+        if len(inside) != 1 or not inside[0].startswith(b"d") or (listing and not always):
+            return
+        with open(f"/proc/{call.thread}/comm") as file:
+            if file.read().strip() == "fpart":
+                listing.add(call.thread)
+                name = os.fsdecode(inside[0])
+                os.rename(f"{pair.source}/{name}", f"{pair.source}/elsewhere/{name}")
+
+    arguments = pair.arguments("backup", "--log-dir", scratch)
+    finished = supervise(arguments, calls.LOOKING, decide).expect(0)
+    with open(f"{scratch}/fpsync.log") as log:
+        given_up = log.read().count("Fpart exited with errors")
+    if hard_links:
+        assert given_up == (3 if always else 1)
+    else:
+        # fpsync moves what is listed meanwhile, and is not called again if it has moved something.
+        assert given_up, "fpart has listed everything: this has shown nothing"
+    assert finished.report["unreadable"] == []
+    assert_same(snapshot_of(pair.source), snapshot_of(pair.snapshot()))
+    pair.verify("--all")

@@ -32,6 +32,8 @@ from efs_backup.pure.layout import join
 _BYTES_PER_FILE = 1024
 """What fpsync's lists and logs may take of this machine's disk for each file: two paths and a line of log."""
 _SPARE_BYTES = 64 << 20
+_LISTINGS = 3
+"""How often fpsync is called where fpart gives up before anything is moved."""
 _TAIL_SECONDS = 3.0
 _STALLED_SECONDS = 900.0
 MOVED_AWAY = 98
@@ -83,6 +85,8 @@ class Transfer:
     """Whether rsync has said of anything, be it a directory, that it moved it."""
     _files: int = 0
     _bytes: int = 0
+    _said: bytes = b""
+    """What fpsync said when it was called last."""
 
     def run(self, ledger: Ledger, sparse: set[int]) -> None:
         """Transfer everything but the second and further names of files that have several, and sparse files (by key).
@@ -99,7 +103,7 @@ class Transfer:
             with log_path.open("ab") as log:
                 status = self._transfer(log, followers(ledger) | sparse)
                 self._tail_all()
-                if status != 0 and not self._spoke:
+                if status != 0 and not self._spoke and not self._cut_off():
                     raise self._useless(status)
         except DrainedError:
             # What was finished since the last look is not copied again by the next run.
@@ -109,11 +113,24 @@ class Transfer:
             self._keep_logs(log_path)
 
     def _transfer(self, log: IO[bytes], left_out: set[int]) -> int:
-        """Have fpsync list and transfer; in two steps only where names must be taken out of its lists in between."""
+        """Have fpsync list and transfer; in two steps only where names must be taken out of its lists in between.
+
+        What it does not list, for the source moves, is left to the compare.
+        """
         parts = (self._paths(), self.jobs, files_per_part(self.files, self.jobs))
-        if not left_out:
-            return self._call(transfer_arguments(*parts), log)
-        self._call(prepare_arguments(*parts), log)
+        arguments = prepare_arguments(*parts) if left_out else transfer_arguments(*parts)
+        status = self._call(arguments, log)
+        for _ in range(_LISTINGS - 1):
+            self._tail_all()
+            if not self._cut_off() or self._spoke:
+                break
+            # fpsync's name of a run is made of the second it begins in.
+            time.sleep(1.1)
+            shutil.rmtree(self.work / "queue")
+            (self.work / "queue").mkdir()
+            status = self._call(arguments, log)
+        if not left_out or self._cut_off():
+            return status
         run = self._prepared_run()
         self._leave_out(run, left_out)
         return self._call(run_arguments(self._paths(), self.jobs, run), log)
@@ -148,10 +165,14 @@ class Transfer:
         self.flag.check()
         if status == MOVED_AWAY and source != self.source():
             return self._call(arguments, log)
-        said = Path(log.name).read_bytes()[before:]
-        if b"Run ID" not in said and status != 0:
-            raise ToolError(f"fpsync failed with exit status {status}: {_last_line(said)}")
+        self._said = Path(log.name).read_bytes()[before:]
+        if b"Run ID" not in self._said and status != 0:
+            raise ToolError(f"fpsync failed with exit status {status}: {_last_line(self._said)}")
         return status
+
+    def _cut_off(self) -> bool:
+        """Tell whether fpart gave up listing, which it does where a directory goes that it is about to enter."""
+        return b"Fpart exited with errors" in self._said
 
     def _useless(self, status: int) -> BackupError:
         """Return the error of a transfer that ended badly and moved not one file."""

@@ -57,13 +57,8 @@ class _Place:
     def __init__(self, bench: Workbench, member: Sighting, outcome: Outcome, resources: ExitStack) -> None:
         self.bench, self.member, self.resources = bench, member, resources
         own = resources.enter_context(ExitStack())
-        try:
-            source = own.enter_context(tree.directory(bench.source, member.directory))
-        except OSError as error:
-            if tree.stands(bench.source, member.directory):
-                raise
-            raise VanishedError from error
-        staging = own.enter_context(tree.directory(bench.staging, member.directory))
+        source = _enter(bench.source, member.directory, own)
+        staging = _enter(bench.staging, member.directory, own)
         self.here = Here(bench, member.directory, source, staging, {}, outcome, own)
         listed = None if bench.base_manifest else bench.list_base(member.directory)
         task = DirectoryTask(member.directory)
@@ -161,17 +156,22 @@ def _lead(place: _Place, group: Group, names: int) -> Record | None:
     return record
 
 
+def _enter(root: int, path: str, resources: ExitStack) -> int:
+    """Open a directory; raise VanishedError if it is gone since the walk was there."""
+    try:
+        return resources.enter_context(tree.directory(root, path))
+    except OSError as error:
+        if tree.stands(root, path):
+            raise
+        raise VanishedError from error
+
+
 def _open(bench: Workbench, member: Sighting, outcome: Outcome, resources: ExitStack) -> Here:
     """Open the directory of a member in staging, for links only.
 
     Raises VanishedError where the walk has put it away after it had seen the member.
     """
-    try:
-        staging = resources.enter_context(tree.directory(bench.staging, member.directory))
-    except OSError as error:
-        if tree.stands(bench.staging, member.directory):
-            raise
-        raise VanishedError from error
+    staging = _enter(bench.staging, member.directory, resources)
     there = Here(bench, member.directory, -1, staging, {}, outcome, resources)
     status = tree.look_at(staging, member.name)
     if status is not None:
