@@ -15,7 +15,7 @@ from tests.support.faults import KILL, Call, Decision, Fail, supervise
 from tests.support.history import History
 from tests.support.zoo import make_flat, spoil_flat, write
 
-SIDE_BY_SIDE = ("--retain", "2", "--workers", "16")
+SIDE_BY_SIDE = ("--retain", "1", "--workers", "16")
 
 
 def change_flat(source: str, seed: int) -> None:
@@ -77,14 +77,14 @@ def test_many_names_are_under_way_at_once(verb: str, history: History) -> None:
     history.check()
 
 
-@pytest.mark.parametrize("number", [1, 9, 30, 70, 110])
+@pytest.mark.parametrize("number", [1, 30, 110])
 @pytest.mark.parametrize("answer", [KILL, Fail(errno.ENOSPC), Fail(errno.EIO)], ids=["kill", "space", "io"])
 def test_a_night_that_ends_in_a_large_directory_goes_on_from_there(
     answer: Decision, number: int, history: History
 ) -> None:
     pair = history.pair
     make_flat(pair.source)
-    for night in range(4):
+    for night in range(3):
         history.night(*SIDE_BY_SIDE)
         change_flat(pair.source, night)
     backup, met = os.stat(pair.backup).st_dev, 0
@@ -103,7 +103,7 @@ def test_a_night_that_ends_in_a_large_directory_goes_on_from_there(
         finished.expect(NOT_DONE)
         assert len(finished.errors) == 1, finished.stderr
     history.check()
-    assert len(history.record()) == 2, "nothing was published"
+    assert len(history.record()) == 1, "nothing was published"
     history.night(*SIDE_BY_SIDE)
     pair.verify("--all")
 

@@ -644,8 +644,9 @@ class Part:
         here = self.here
         # A directory of staging in whose place a file belongs was put away with the unwanted ones.
         here.held, self.wanted = staged, found
+        for name in [n for n in staged if n not in found and n not in failed]:
+            here.clear(name)
         try:
-            for_each_name(here, [n for n in staged if n not in found and n not in failed], Here.clear)
             self._decide_all(found)
             for name in failed:
                 carry_over(here, name, self.base.get(name))
@@ -668,7 +669,8 @@ class Part:
                 self._keep(name, base)
             else:
                 self._decide(name, Attributes._make(look), work)
-        here.links_expected = sum(1 for _, _, decision in work if decision.action is Action.LINK)
+        links = [item for item in work if item[2].action is Action.LINK]
+        here.links_expected = len(links)
 
         def act(mine: Here, item: tuple[str, Attributes, Decision]) -> None:
             mine.bench.flag.check()
@@ -676,7 +678,10 @@ class Part:
             if time.monotonic() - began > _SHARE_SECONDS:
                 raise _Share
 
-        for_each_name(here, work, act)
+        # The kernel lets one thread at a time make or remove names in a directory; to link is nothing else.
+        for item in links:
+            act(here, item)
+        for_each_name(here, [item for item in work if item[2].action is not Action.LINK], act)
         here.outcome.scanned += len(found)
         here.outcome.scanned_bytes += sum(look[3] for look in found.values() if is_regular(look[0]))
 

@@ -8,7 +8,7 @@ import os
 import stat
 import zlib
 from collections.abc import Callable, Collection
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from copy import copy as copy_of
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -133,9 +133,6 @@ def for_each_name(here: Here, items: Collection[_T], act: Callable[[Here, _T], N
         for item in items:
             act(here, item)
         return
-    if here.links_expected:
-        with suppress(OSError):  # it is met again, and answered, where a name is to be linked
-            here.base()
     beside: list[Here] = []
 
     def begin() -> Callable[[_T], None]:

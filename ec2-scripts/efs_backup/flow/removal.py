@@ -16,12 +16,9 @@ def empty_directory(bench: Workbench, task: EmptyTask, outcome: Outcome) -> None
     with directory(bench.trash, task.path) as descriptor:
         # Listed to the end first: a listing from which names are removed meanwhile may skip others.
         files, directories = list_names(descriptor)
-
-        def remove(name: str) -> None:
+        for name in files:
             bench.flag.check()
             unlink(descriptor, name)
-
-        bench.helpers.for_each(files, lambda: remove)
     outcome.tasks.extend(EmptyTask(join(task.path, name)) for name in directories)
 
 
