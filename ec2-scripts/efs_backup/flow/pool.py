@@ -190,10 +190,13 @@ class Pool:
         (The executor sends them SIGTERM then, which they ignore, and waits for them without a limit.)
         """
         alive = self._workers
+        # One that was killed before the workers were listed is not among them.
+        missing = len(alive) < self._processes
         while alive:
-            wait_for_any([worker.sentinel for worker in alive])
+            if not missing:
+                wait_for_any([worker.sentinel for worker in alive])
             alive = [worker for worker in alive if worker.is_alive()]
-            if any(worker.exitcode for worker in self._workers):
+            if missing or any(worker.exitcode for worker in self._workers):
                 for worker in alive:
                     worker.kill()
 
