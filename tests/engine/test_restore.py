@@ -476,7 +476,7 @@ def test_restore_twice_changes_nothing_the_second_time(history: History) -> None
 
 
 @pytest.mark.parametrize("workers", ["1", "8"])
-def test_a_large_directory_comes_back_in_parts(workers: str, history: History) -> None:
+def test_a_large_directory_comes_back(workers: str, history: History) -> None:
     pair = history.pair
     make_flat(pair.source)
     history.night()

@@ -27,6 +27,8 @@ RETRIED = frozenset(
 """Errors of a network file system that may pass."""
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """What opening a name says when it is no longer the directory or file that was listed."""
+LOST = GONE | {errno.ESTALE}
+"""The same, and what a look into a directory says that another client of a network file system has removed."""
 _PAUSES = (0.02, 0.1)
 
 _T = TypeVar("_T")
@@ -177,7 +179,7 @@ def stands(root: int, path: str) -> bool:
     try:
         os.close(open_directory(root, path))
     except OSError as error:
-        return error.errno not in GONE and error.errno != errno.ESTALE
+        return error.errno not in LOST
     return True
 
 
@@ -191,7 +193,7 @@ def same_directory(root: int, path: str, descriptor: int) -> bool:
     try:
         return retried(look)
     except OSError as error:
-        if error.errno in GONE or error.errno == errno.ESTALE:
+        if error.errno in LOST:
             return False
         raise
 

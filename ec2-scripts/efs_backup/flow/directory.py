@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from efs_backup.effects import tree
 from efs_backup.effects.copy import SETTLED_NS, entry_has_xattrs, has_xattrs, read_detail
-from efs_backup.effects.tree import GONE, Listing
+from efs_backup.effects.tree import GONE, LOST, Listing
 from efs_backup.flow.entry import ChangedUnderneath, Here, carried, carry_out, carry_over, for_each_name
 from efs_backup.flow.task import BlockResult, DirectoryTask, Mode, Outcome
 from efs_backup.flow.workbench import Workbench
@@ -158,7 +158,7 @@ def _unopened(bench: Workbench, task: DirectoryTask, error: OSError, outcome: Ou
     """The source directory could not be opened or listed: gone or swapped since its parent was, or unreadable."""
     if not task.path:
         raise SourceError(one_line(f"the source {bench.trees.source} cannot be listed: {error.strerror}")) from error
-    if error.errno in GONE or error.errno == errno.ESTALE:
+    if error.errno in LOST:
         if task.attempt and not tree.stands(bench.staging, task.path):
             return  # its parent was looked at again, and has put it away
         if _look_above(bench, task, outcome):

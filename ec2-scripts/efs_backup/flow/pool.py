@@ -199,6 +199,7 @@ class Pool:
             if missing or any(worker.exitcode for worker in self._workers):
                 for worker in alive:
                     worker.kill()
+            missing = False
 
     def _submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
         try:
